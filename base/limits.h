@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* Every bound in the system: unit, reason, and what happens beyond it. Nothing else in lode may use
+ * a bare number as a limit. */
+#ifndef LODE_BASE_LIMITS_H
+#define LODE_BASE_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LODE_KIB ((size_t)1024)
+#define LODE_MIB ((size_t)1024 * 1024)
+
+enum {
+    /* json */
+    LODE_JSON_DEPTH_MAX =
+        64, /* levels; deeper is refused: our own shapes need 8, filters nest a little */
+    LODE_JSON_PACK_MIN = 16, /* numbers; shorter arrays stay ordinary nodes */
+
+    /* files */
+    LODE_WALK_DEPTH_MAX = 64, /* folders below the root; deeper ones are reported as skipped */
+
+    /* model */
+    LODE_DIM_MAX = 4096,    /* components of a vector: the largest common encoder has 4,096 */
+    LODE_TOKENS_MAX = 8192, /* window of a model; larger configs are refused */
+    LODE_SAFETENSORS_HEADER_MAX = 16 << 20, /* bytes; real headers are under 1 MiB */
+
+    /* data */
+    LODE_NAME_MAX = 64,         /* bytes of a collection name, [A-Za-z0-9_-] */
+    LODE_DOC_ID_MAX = 1024,     /* bytes of a document id; longer is refused */
+    LODE_PAYLOAD_MAX = 1 << 20, /* bytes of a point's JSON; it is read whole for every hit */
+    LODE_DOC_TEXT_MAX =
+        32 << 20, /* bytes of one document's text: its chunks must fit one transaction */
+    LODE_DOC_CHUNKS_MAX = 65536,  /* chunks of one document, for the same reason */
+    LODE_HEADING_MAX = 512,       /* bytes of a heading path; longer ones are cut at a character */
+    LODE_COLLECTIONS_MAX = 10000, /* per data directory */
+    LODE_KEYS_MAX = 1000,         /* API keys per data directory */
+
+    /* search */
+    LODE_K_MAX = 1000,      /* hits of one query (limit + offset <= LODE_K_MAX + LODE_OFFSET_MAX) */
+    LODE_OFFSET_MAX = 9000, /* deeper paging is scroll's job */
+    LODE_EF_MAX = 4096,     /* HNSW search width; beyond it exact search is faster */
+    LODE_FILTER_NODES_MAX = 256, /* conditions of one filter */
+    LODE_SCROLL_MAX = 10000,     /* points of one scroll page */
+
+    /* http */
+    LODE_HTTP_LINE_MAX = 8192,           /* bytes of the request line */
+    LODE_HTTP_HEADERS_BYTES_MAX = 16384, /* bytes of all header lines */
+    LODE_HTTP_HEADERS_MAX = 64,          /* header lines */
+    LODE_HTTP_BODY_MAX = 32 << 20,       /* bytes; Qdrant's default, more gets 413 */
+    LODE_HTTP_CONNECTIONS_MAX = 10000,   /* then the listener pauses */
+    LODE_HTTP_HEADERS_MS = 10000,        /* from the first byte to the end of the headers */
+    LODE_HTTP_BODY_MS = 30000,           /* for the whole request, + 1 s per MiB of its body */
+    LODE_HTTP_WRITE_MS = 60000,          /* for a reply to be taken by the client */
+    LODE_HTTP_IDLE_MS = 60000,           /* between requests of a connection */
+    LODE_HTTP_QUEUE_MAX = 1024,  /* requests waiting for a worker; more get 503 with Retry-After */
+    LODE_EMBED_BATCH_MAX = 2048, /* texts in one embeddings request (OpenAI's own bound) */
+    LODE_EMBED_TEXT_MAX = 1 << 20, /* bytes of one text to embed; far beyond any window */
+    LODE_POINTS_BATCH_MAX =
+        100000 /* points in one upsert; the body cap bites first for real vectors */
+};
+
+#endif

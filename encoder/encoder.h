@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* THE DOOR of the encoder: a Hugging Face model folder in, unit vectors out, as
+ * sentence-transformers would give them. text -> tokens -> packed batch without padding, sorted by
+ * length, cut by token budget -> backend -> pooling -> normalise. */
+#ifndef LODE_ENCODER_ENCODER_H
+#define LODE_ENCODER_ENCODER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/metrics.h"
+#include "base/str.h"
+#include "base/thread.h"
+
+struct lode_encoder;
+struct lode_tokenizer;
+
+struct lode_encoder_opts {
+    const char *model_dir;
+    unsigned threads;             /* 0 = lode_cpu_count() */
+    const char *dtype;            /* "auto" or "f32"; others: LODE_EUNSUPPORTED naming it */
+    const char *device;           /* "auto" or "cpu" */
+    struct lode_metrics *metrics; /* borrowed, may be NULL */
+};
+#define LODE_ENCODER_OPTS_DEFAULT                                                                  \
+    ((struct lode_encoder_opts){                                                                   \
+        .model_dir = NULL, .threads = 0, .dtype = "auto", .device = "auto", .metrics = NULL})
+
+enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lode_encoder **out,
+                                 struct lode_err *err);
+void lode_encoder_close(struct lode_encoder *enc); /* NULL is fine; no call may be running */
+
+struct lode_encoder_info {    /* strings borrow from the encoder */
+    const char *name;         /* last component of the folder, or config's _name_or_path */
+    const char *architecture; /* "bert" */
+    const char *device;       /* "cpu (avx512-vnni)" */
+    const char *dtype;        /* what runs: "f32" */
+    const char *pooling;      /* "mean", "cls", "max" ... */
+    char fingerprint[65]; /* SHA-256 hex over weights, tokenizer, pooling, window, normalisation,
+                             prompts */
+    uint32_t dim;         /* of a vector */
+    uint32_t window;      /* tokens incl. specials; longer texts are cut (and reported) */
+    bool normalized;      /* vectors have unit length */
+    unsigned threads;
+    uint64_t parameters;
+};
+const struct lode_encoder_info *lode_encoder_info(const struct lode_encoder *enc);
+const struct lode_tokenizer *lode_encoder_tokenizer(const struct lode_encoder *enc);
+
+enum lode_role_text {
+    LODE_TEXT_PLAIN,
+    LODE_TEXT_QUERY,
+    LODE_TEXT_DOCUMENT
+}; /* which prompt of the model goes in front */
+enum lode_lane {
+    LODE_LANE_QUERY,
+    LODE_LANE_INGEST
+}; /* queries go first; an ingest batch in flight is short */
+enum lode_truncate { LODE_TRUNCATE_CUT, LODE_TRUNCATE_ERROR }; /* for texts beyond the window */
+
+struct lode_embed_report { /* per text */
+    uint32_t tokens;       /* in the window, specials included */
+    bool truncated;
+};
+struct lode_embed_opts {
+    enum lode_role_text role;
+    enum lode_lane lane;
+    enum lode_truncate truncate;
+    const struct lode_cancel *cancel; /* may be NULL */
+};
+#define LODE_EMBED_OPTS_DEFAULT                                                                    \
+    ((struct lode_embed_opts){LODE_TEXT_PLAIN, LODE_LANE_QUERY, LODE_TRUNCATE_CUT, NULL})
+
+/* out: count * dim floats, row i for texts[i], whatever the batch composition (within 2e-6 per
+ * component). report: count entries or NULL. Any thread; callers share the compute threads. Texts
+ * must be valid UTF-8: LODE_EINVAL names the index. LODE_EINTERNAL when a result is not finite:
+ * never a NaN vector. */
+enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_str *texts,
+                                  size_t count, const struct lode_embed_opts *opts, float *out,
+                                  struct lode_embed_report *report, struct lode_err *err);
+
+#endif
