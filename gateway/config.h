@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Settings: defaults, then the environment, then flags, all through the one table in config.c. No
+ * other file of lode reads the environment for a setting. */
+#ifndef LODE_GATEWAY_CONFIG_H
+#define LODE_GATEWAY_CONFIG_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+
+struct lode_config {
+    char data[PATH_MAX];  /* data directory */
+    char model[PATH_MAX]; /* model folder; "" until lode_config_find_model */
+    char collection[LODE_NAME_MAX + 1];
+    char host[64]; /* address to listen on */
+    unsigned port;
+    unsigned threads; /* of the encoder; 0 = one per processor */
+    char dtype[16];   /* "auto", "f32" ... */
+    char device[16];  /* "auto", "cpu" ... */
+    char log[8];      /* debug, info, warn, error */
+};
+
+/* Defaults, then the environment (LODE_DATA, LODE_MODEL, ...; each key's variable is in the table).
+ * LODE_EINVAL names the variable. */
+enum lode_code lode_config_load(struct lode_config *c, struct lode_err *err);
+/* One key by its name ("port"); from names the origin for the message ("--port", "LODE_PORT"). */
+enum lode_code lode_config_set(struct lode_config *c, const char *key, const char *value,
+                               const char *from, struct lode_err *err);
+/* Walks the table: false beyond its end. For help texts and the manual. */
+bool lode_config_key(size_t i, const char **key, const char **env, const char **help);
+/* Fills c->model when empty, with the first of: models/<default> beside the program's folder (the
+ * working tree), ~/.local/share/lode/models/<default>, /usr/share/lode/models/<default>.
+ * LODE_ENOTFOUND: where it looked, and to run deploy/setup.sh. */
+enum lode_code lode_config_find_model(struct lode_config *c, struct lode_err *err);
+
+#define LODE_DEFAULT_MODEL "all-MiniLM-L6-v2"
+
+#endif
