@@ -39,8 +39,19 @@ enum {
     LODE_K_MAX = 1000,      /* hits of one query (limit + offset <= LODE_K_MAX + LODE_OFFSET_MAX) */
     LODE_OFFSET_MAX = 9000, /* deeper paging is scroll's job */
     LODE_EF_MAX = 4096,     /* HNSW search width; beyond it exact search is faster */
-    LODE_FILTER_NODES_MAX = 256, /* conditions of one filter */
-    LODE_SCROLL_MAX = 10000,     /* points of one scroll page */
+    LODE_FILTER_NODES_MAX = 256,      /* conditions of one filter */
+    LODE_FILTER_VALUES_MAX = 65536,   /* values of one any, except or has_id list */
+    LODE_FILTER_PATH_MAX = 16,        /* steps of a payload path; deeper payloads are rare */
+    LODE_FILTER_BYTES_MAX = 32 << 20, /* memory of one compiled filter: bounded by its request */
+    LODE_SCROLL_MAX = 10000,          /* points of one scroll page */
+    LODE_EXACT_ROWS_MIN = 20000,  /* candidates; at or below it exact search takes a fraction of a
+                                     millisecond, so a graph has nothing to win */
+    LODE_GRAPH_STEP_ROWS = 160,   /* candidates scanned exactly in twice the time of one step of ef
+                                     in the graph: the planner's break-even, measured */
+    LODE_GRAPH_SHARE_MIN = 2,     /* percent of the rows a filter must leave for a graph walk */
+    LODE_QUERY_TERMS_MAX = 64,    /* words of a query that the highlighter looks for */
+    LODE_RUN_MAX = 100,           /* hits of an evaluated query: the deepest measure's cut */
+    LODE_EVAL_FILE_MAX = 1 << 30, /* bytes of a queries or judgement file */
 
     /* http */
     LODE_HTTP_LINE_MAX = 8192,           /* bytes of the request line */
