@@ -63,11 +63,39 @@ enum {
     LODE_HTTP_BODY_MS = 30000,           /* for the whole request, + 1 s per MiB of its body */
     LODE_HTTP_WRITE_MS = 60000,          /* for a reply to be taken by the client */
     LODE_HTTP_IDLE_MS = 60000,           /* between requests of a connection */
+    LODE_HTTP_CHUNK_LINE_MAX = 256,      /* bytes of a chunk-size line with its extensions */
+    LODE_HTTP_CHUNK_SLACK = 16384,   /* bytes of chunk framing beyond 16 a chunk and the data's own
+                                        length; more is a client that burns our time, 400 */
+    LODE_HTTP_READ_AHEAD = 16384,    /* bytes taken from a socket before they are needed */
+    LODE_HTTP_KEEP_BYTES = 4096,     /* of a buffer that stays allocated for the next request */
+    LODE_HTTP_SEGMENTS_MAX = 16,     /* of a path; no route has more, so longer ones get 404 */
+    LODE_HTTP_PARAMS_MAX = 4,        /* {names} of a route: lode_request.params */
+    LODE_HTTP_REPLY_MAX = 256 << 20, /* bytes of one reply's body; a handler beyond gets an error */
+    LODE_HTTP_REPLY_HEADERS_MAX = 16384, /* bytes of the header lines a handler adds */
+    LODE_HTTP_ARENA_MAX = 1 << 30,       /* bytes of a request's arena: 32 MiB of JSON as nodes */
+    LODE_HTTP_BODIES_MAX = 1 << 30, /* bytes of all bodies held at once; more get 503 at once */
+    LODE_HTTP_LINGER_MS = 2000,     /* how long a refused client may go on sending unread */
+    LODE_HTTP_SWEEP_MS = 500,       /* how often deadlines are looked at */
+    LODE_HTTP_LOOPS_MAX = 16,       /* event loops; one moves some 50,000 requests/s */
+    LODE_HTTP_WORKERS_MAX = 256,    /* threads for handlers */
     LODE_HTTP_QUEUE_MAX = 1024,  /* requests waiting for a worker; more get 503 with Retry-After */
     LODE_EMBED_BATCH_MAX = 2048, /* texts in one embeddings request (OpenAI's own bound) */
     LODE_EMBED_TEXT_MAX = 1 << 20, /* bytes of one text to embed; far beyond any window */
     LODE_POINTS_BATCH_MAX =
-        100000 /* points in one upsert; the body cap bites first for real vectors */
+        100000, /* points in one upsert; the body cap bites first for real vectors */
+
+    /* readers and chunkers */
+    LODE_READ_FILE_MAX = 64 << 20,   /* bytes of a file read whole; larger ones are listed as failed
+                                        (JSON lines are read in pieces and have no such bound) */
+    LODE_READ_PIECE = 8 << 20,       /* bytes of JSON lines read at a time */
+    LODE_READ_SNIFF = 8192,          /* leading bytes that decide between text and binary */
+    LODE_TITLE_MAX = 4096,           /* bytes of a title; longer ones are cut at a character */
+    LODE_HEADINGS_MAX = 65536,       /* heading marks of one document; later headings stay text */
+    LODE_COLUMNS_MAX = 4096,         /* columns of a CSV file; wider ones are refused */
+    LODE_CHUNK_TOKENS_DEFAULT = 200, /* tokens; 200-400 retrieve best, windows start at 256 */
+    LODE_CHUNK_TOKENS_MIN = 24,  /* tokens; a shorter section is joined with the one behind it */
+    LODE_CHUNK_UNIT_MAX = 8192,  /* bytes of one sentence; longer ones are cut at white space */
+    LODE_CHUNK_PIECE = 64 << 10, /* bytes tokenised at a time */
 };
 
 #endif
