@@ -28,9 +28,9 @@ void lode_bitmap_andnot(struct lode_bitmap *b, const struct lode_bitmap *with);
 /* Smallest element >= from into *out; false when there is none. Walk: for (x = 0; next(b, x, &x);
  * x++). */
 bool lode_bitmap_next(const struct lode_bitmap *b, uint64_t from, uint32_t *out);
-/* Bits [from, from + 64 * words) as plain words, for scan loops. */
+/* Bits [from, from + 64 * count) as plain words, for scan loops; from is a multiple of 64. */
 void lode_bitmap_words(const struct lode_bitmap *b, uint32_t from, uint64_t *words, size_t count);
-/* Portable Roaring serialisation, each element reduced by base first. */
+/* Portable Roaring serialisation. */
 void lode_bitmap_write(const struct lode_bitmap *b, struct lode_buf *out);
 /* Never trusts p: refuses with LODE_ECORRUPT. */
 enum lode_code lode_bitmap_read(const void *p, size_t len, struct lode_bitmap **out,

@@ -19,6 +19,7 @@ struct lode_buf {
     size_t cap;       /* bytes allocated */
     size_t cap_bytes; /* the most len may reach */
     bool failed;
+    bool no_memory; /* why it failed: memory, else the cap */
 };
 
 void lode_buf_init(struct lode_buf *b, size_t cap_bytes);

@@ -16,15 +16,16 @@ uint32_t lode_crc32c(uint32_t crc, const void *p, size_t len);
 uint64_t lode_hash64(const void *p, size_t len, uint64_t seed);
 
 enum { LODE_SHA256_BYTES = 32, LODE_SHA256_HEX = 64 };
-struct lode_sha256 { /* running state; opaque */
-    uint32_t h[8];
-    uint64_t len;
-    uint8_t block[64];
+struct lode_sha256 { /* running state, opaque; init allocates it and end frees it */
+    void *ctx;
 };
 void lode_sha256_init(struct lode_sha256 *s);
 void lode_sha256_add(struct lode_sha256 *s, const void *p, size_t len);
 void lode_sha256_end(struct lode_sha256 *s, uint8_t out[LODE_SHA256_BYTES]);
 void lode_sha256(const void *p, size_t len, uint8_t out[LODE_SHA256_BYTES]);
+enum { LODE_SHA1_BYTES = 20 };
+/* Of the parts one after another. For UUID version 5 only: SHA-1 protects nothing. */
+void lode_sha1(const struct lode_str *parts, size_t count, uint8_t out[LODE_SHA1_BYTES]);
 void lode_hex(const uint8_t *p, size_t len, char *out); /* 2*len digits, lower case, then NUL */
 /* Equal length compare in constant time. */
 int lode_equal_consttime(const void *a, const void *b, size_t len);

@@ -14,6 +14,8 @@ enum {
     /* json */
     LODE_JSON_DEPTH_MAX =
         64, /* levels; deeper is refused: our own shapes need 8, filters nest a little */
+    LODE_JSON_NODES_MAX =
+        2000000, /* values of one document: some 200 MB of nodes; number arrays count as one */
     LODE_JSON_PACK_MIN = 16, /* numbers; shorter arrays stay ordinary nodes */
 
     /* files */
@@ -23,6 +25,14 @@ enum {
     LODE_DIM_MAX = 4096,    /* components of a vector: the largest common encoder has 4,096 */
     LODE_TOKENS_MAX = 8192, /* window of a model; larger configs are refused */
     LODE_SAFETENSORS_HEADER_MAX = 16 << 20, /* bytes; real headers are under 1 MiB */
+    LODE_MODEL_CONFIG_MAX = 4 << 20, /* bytes of a model's JSON file; label lists can be long */
+    LODE_MODEL_VOCAB_MAX = 2 << 20, /* rows of the word table; the largest common one has 256,000 */
+    LODE_MODEL_LAYERS_MAX = 128,    /* the largest BERT has 24 */
+    LODE_MODEL_FFN_MAX = 65536,     /* intermediate_size; the largest BERT has 4,096 */
+    LODE_MODEL_PROMPT_MAX = 4096,   /* bytes of a prompt; longer ones would fill the window */
+    LODE_ENCODE_UNIT_TOKENS = 96,   /* rows that one thread takes through all layers: activations
+                                       stay in its second-level cache; a longer text is one unit */
+    LODE_ENCODE_SLICE_TOKENS = 512, /* per thread; a call gives way to others after so many */
 
     /* data */
     LODE_NAME_MAX = 64,         /* bytes of a collection name, [A-Za-z0-9_-] */

@@ -23,7 +23,8 @@ char *lode_strndup(const char *p, size_t len); /* NUL-terminated copy; NULL when
 enum lode_code lode_fail_nomem(struct lode_err *err, size_t bytes, const char *what);
 
 void lode_mem_fail_nth(
-    uint64_t n);               /* tests: the n-th call from now fails once; 0 switches it off */
-uint64_t lode_mem_calls(void); /* allocations so far in this process */
+    uint64_t n);                   /* tests: the n-th call from now fails once; 0 switches it off */
+void lode_mem_fail_from_env(void); /* tests: n from LODE_FAIL_ALLOC */
+uint64_t lode_mem_calls(void);     /* allocations so far in this process */
 
 #endif

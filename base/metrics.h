@@ -17,13 +17,13 @@ struct lode_metrics *lode_metrics_new(void); /* NULL: out of memory */
 void lode_metrics_free(struct lode_metrics *m);
 /* name in Prometheus' form ("lode_..._total"); help one sentence; labels like  lane="query"  or "".
  * Copied. */
-struct lode_counter *lode_metrics_counter(struct lode_metrics *m, const char *name, const char *help,
-                                         const char *labels);
+struct lode_counter *lode_metrics_counter(struct lode_metrics *m, const char *name,
+                                          const char *help, const char *labels);
 struct lode_counter *lode_metrics_gauge(struct lode_metrics *m, const char *name, const char *help,
-                                       const char *labels);
+                                        const char *labels);
 /* Seconds, buckets 1 ms .. 60 s. */
 struct lode_counter *lode_metrics_histogram(struct lode_metrics *m, const char *name,
-                                           const char *help, const char *labels);
+                                            const char *help, const char *labels);
 void lode_metric_add(struct lode_counter *x, double by);
 void lode_metric_set(struct lode_counter *x, double to);
 void lode_metric_observe(struct lode_counter *x, double seconds);
