@@ -86,11 +86,16 @@ struct lode_http_opts {
     const char *const *hosts; /* allowed Host names when bound to loopback (DNS rebinding),
                                  NULL-terminated; NULL: localhost and literal addresses */
     struct lode_metrics *metrics;
+    /* 0 = the bound of base/limits.h; tests set shorter ones. */
+    unsigned headers_ms, body_ms, write_ms, idle_ms, linger_ms;
+    unsigned connections_max, queue_max;
 };
+/* Copies opts; what it points to must live until lode_http_stop. */
 enum lode_code lode_http_start(const struct lode_http_opts *opts, struct lode_http **out,
                                struct lode_err *err);
 unsigned lode_http_port(const struct lode_http *h);
-/* Graceful: stops accepting, lets requests in flight finish for at most grace_ms, then closes. */
+/* Graceful: stops accepting, lets requests in flight finish for at most grace_ms, then closes and
+ * sets req->gone of what still runs; waits for those handlers and frees h. NULL is fine. */
 void lode_http_stop(struct lode_http *h, uint64_t grace_ms);
 
 /* --- helpers for handlers --- */
