@@ -49,6 +49,8 @@ enum {
     LODE_K_MAX = 1000,      /* hits of one query (limit + offset <= LODE_K_MAX + LODE_OFFSET_MAX) */
     LODE_OFFSET_MAX = 9000, /* deeper paging is scroll's job */
     LODE_EF_MAX = 4096,     /* HNSW search width; beyond it exact search is faster */
+    LODE_HNSW_M = 16,       /* links of a node; 24 gains little recall for half as much memory */
+    LODE_HNSW_EF_CONSTRUCTION = 100,  /* width while building; Qdrant's and hnswlib's usual value */
     LODE_FILTER_NODES_MAX = 256,      /* conditions of one filter */
     LODE_FILTER_VALUES_MAX = 65536,   /* values of one any, except or has_id list */
     LODE_FILTER_PATH_MAX = 16,        /* steps of a payload path; deeper payloads are rare */
@@ -62,6 +64,13 @@ enum {
     LODE_QUERY_TERMS_MAX = 64,    /* words of a query that the highlighter looks for */
     LODE_RUN_MAX = 100,           /* hits of an evaluated query: the deepest measure's cut */
     LODE_EVAL_FILE_MAX = 1 << 30, /* bytes of a queries or judgement file */
+
+    /* api */
+    LODE_API_ARENA_MAX =
+        512 << 20, /* bytes of one request's working memory; far above what a full body needs */
+    LODE_QUERY_LANE_TEXTS = 8, /* texts; a larger embeddings request goes with the ingest lane, so
+                                  that it does not hold up queries */
+    LODE_JOB_WAIT_MS = 25000,  /* ms a request waits for its job; then 202 and the job's state */
 
     /* http */
     LODE_HTTP_LINE_MAX = 8192,           /* bytes of the request line */
@@ -103,9 +112,11 @@ enum {
     LODE_HEADINGS_MAX = 65536,       /* heading marks of one document; later headings stay text */
     LODE_COLUMNS_MAX = 4096,         /* columns of a CSV file; wider ones are refused */
     LODE_CHUNK_TOKENS_DEFAULT = 200, /* tokens; 200-400 retrieve best, windows start at 256 */
-    LODE_CHUNK_TOKENS_MIN = 24,  /* tokens; a shorter section is joined with the one behind it */
-    LODE_CHUNK_UNIT_MAX = 8192,  /* bytes of one sentence; longer ones are cut at white space */
-    LODE_CHUNK_PIECE = 64 << 10, /* bytes tokenised at a time */
+    LODE_CHUNK_TOKENS_MIN = 24, /* tokens; a shorter section is joined with the one behind it */
+    LODE_CHUNK_UNIT_MAX = 8192, /* bytes of one sentence; longer ones are cut at white space */
+    LODE_CHUNK_BYTES_MAX = 32 << 10, /* bytes of a chunk: words unknown to the model are one token
+                                        however long they are */
+    LODE_CHUNK_PIECE = 64 << 10,     /* bytes tokenised at a time */
 };
 
 #endif

@@ -15,6 +15,7 @@ struct lode_chunk {
         tokens;     /* what the encoder will see, title and heading prefix included, specials too */
     bool truncated; /* kind none only: the text goes on beyond the window */
     struct lode_str heading; /* borrows from the document */
+    struct lode_str prefix;  /* what is embedded before the passage; "" = nothing. In the arena */
 };
 /* What is embedded for a chunk is lode_chunk_text's result: kind none: title + " " + text, as BEIR
  * does; sentence: title and heading line before the passage when the budget allows. *out is an

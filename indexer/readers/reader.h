@@ -17,17 +17,22 @@ struct lode_heading_mark {
 struct lode_read_doc {  /* everything lives in the arena given to lode_read, or borrows its input */
     struct lode_str id; /* "" : the pipeline makes one from the source (and the number in it) */
     struct lode_str title;
+    struct lode_str source;                   /* "" : the pipeline's (a path, or the request's) */
     struct lode_str text;                     /* valid UTF-8; what is stored, chunked and shown */
     struct lode_str metadata;                 /* JSON object or "" */
     const struct lode_heading_mark *headings; /* by rising `at` */
     size_t heading_count;
     uint64_t repaired; /* invalid bytes that were replaced */
+    size_t input_end;  /* bytes of the input up to the end of this document: for progress */
 };
 struct lode_read_opts { /* field mapping for CSV, JSON, JSONL; "" = the usual names (_id|id, title,
                            text|contents|body|content) */
     struct lode_str id_field, title_field, text_field;
     struct lode_str media_type; /* of a request body; "" = by file name and content */
     struct lode_str name;       /* file name, for the choice and for a title */
+    bool strict; /* a request: metadata that uses a reserved name, or a record that cannot be read,
+                    is LODE_EINVAL naming it. Otherwise (files) such a name gets a trailing "_" and
+                    such a record is skipped with a reason */
 };
 /* Called per document; the document is only valid during the call. Non-OK ends the reading and is
  * returned. */
@@ -44,5 +49,9 @@ enum lode_code lode_read(struct lode_str bytes, const struct lode_read_opts *opt
 /* Whether some reader takes files of this name, by its extension (unknown extensions are sniffed:
  * true). */
 bool lode_read_name_known(struct lode_str name);
+
+/* Whether the input is JSON lines, which may be read in pieces that end behind a line break (head:
+ * the first bytes of it): line numbers and input_end then count from the start of the piece. */
+bool lode_read_is_lines(struct lode_str head, const struct lode_read_opts *opts);
 
 #endif
