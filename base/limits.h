@@ -44,6 +44,11 @@ enum {
     LODE_HEADING_MAX = 512,       /* bytes of a heading path; longer ones are cut at a character */
     LODE_COLLECTIONS_MAX = 10000, /* per data directory */
     LODE_KEYS_MAX = 1000,         /* API keys per data directory */
+    LODE_DOC_FIELD_MAX = 1 << 16, /* bytes of a document's title, source or root; read per hit */
+    LODE_JOB_FIELD_MAX = 64 << 20, /* bytes of a job's input or its list of failures */
+    LODE_LOG_ENTRIES_MAX = 100000, /* changes kept in the feed; older commits are trimmed */
+    LODE_GROUP_BYTES = 8 << 20, /* of batches that share a commit: what one sync writes quickly */
+    LODE_GROUP_MS = 50,         /* of gathering batches into one commit: what a writer waits */
 
     /* search */
     LODE_K_MAX = 1000,      /* hits of one query (limit + offset <= LODE_K_MAX + LODE_OFFSET_MAX) */
