@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Printing numbers in the shortest form that reads back as the same value. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,8 @@ size_t lode_number_print_f64(double x, char out[LODE_NUMBER_TEXT])
     /* 15 digits are the shortest form when they read back (zeros at the end are dropped); else one
      * of 16 and 17 is. */
     struct decimal d = {0, 0};
-    for (int n = NO_DOUBLE_CLASH; n <= EVERY_DOUBLE; n++) {
+    int first = size < DBL_MIN ? 1 : NO_DOUBLE_CLASH; /* subnormals have fewer digits */
+    for (int n = first; n <= EVERY_DOUBLE; n++) {
         d = round_to(size, n);
         if (value_of(d) == size) break;
     }
@@ -158,7 +160,7 @@ size_t lode_number_print_f32(float x, char out[LODE_NUMBER_TEXT])
             d.exponent++;
         }
     } else {
-        for (int n = NO_FLOAT_CLASH; n <= EVERY_FLOAT; n++) {
+        for (int n = size < FLT_MIN ? 1 : NO_FLOAT_CLASH; n <= EVERY_FLOAT; n++) {
             d = round_to((double)size, n);
             if ((float)value_of(d) == size) break;
         }

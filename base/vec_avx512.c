@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* vec.c's sums with AVX-512: the 16 lanes are one register, the last group is a masked load; the
- * same bits. A test compiles this file against a software model of the intrinsics
- * (LODE_SIMD_HEADER), since few machines have them. */
+/* vec.c's sums with AVX-512: the 16 lanes are one register, the same bits. A test compiles this
+ * file against a software model of the intrinsics (LODE_SIMD_HEADER), since few machines have them.
+ */
+#include <string.h>
+
 #include "base/vec_levels.h"
 
 #ifndef LODE_SIMD_HEADER
@@ -11,7 +13,8 @@
 
 static inline float add_tree(__m512 acc)
 {
-    __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(acc), _mm512_extractf32x8_ps(acc, 1));
+    __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(acc), 1));
+    __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(acc), high);
     __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
     __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
@@ -43,9 +46,10 @@ static inline __m512 l1_step(__m512 acc, __m512 a, __m512 b)
             acc = step(acc, _mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i));                       \
         }                                                                                          \
         if (n > whole) {                                                                           \
-            __mmask16 last = (__mmask16)((1u << (n - whole)) - 1u);                                \
-            acc = step(acc, _mm512_maskz_loadu_ps(last, a + whole),                                \
-                       _mm512_maskz_loadu_ps(last, b + whole));                                    \
+            float a_last[LODE_VEC_LANES] = {0}, b_last[LODE_VEC_LANES] = {0};                      \
+            memcpy(a_last, a + whole, (n - whole) * sizeof *a);                                    \
+            memcpy(b_last, b + whole, (n - whole) * sizeof *b);                                    \
+            acc = step(acc, _mm512_loadu_ps(a_last), _mm512_loadu_ps(b_last));                     \
         }                                                                                          \
         return add_tree(acc);                                                                      \
     }
