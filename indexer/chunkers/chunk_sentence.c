@@ -42,11 +42,12 @@ static struct lode_unit *open_units(const struct packer *p, size_t *count)
     return (struct lode_unit *)(void *)p->open.ptr;
 }
 
+/* Counting stops behind the budget: what is over it need not be read to the end. */
 static enum lode_code count_tokens(struct packer *p, struct lode_str text, bool special,
                                    uint32_t *out, struct lode_err *err)
 {
     p->tokens.offsets_wanted = false;
-    LODE_TRY(lode_tokenizer_encode(p->tok, text, 0, special, &p->tokens, err));
+    LODE_TRY(lode_tokenizer_encode(p->tok, text, p->budget + 1, special, &p->tokens, err));
     *out = (uint32_t)p->tokens.count;
     return LODE_OK;
 }
@@ -95,7 +96,7 @@ static enum lode_code find_cut(struct packer *p, size_t start, size_t end, uint3
     size_t limit = start + (end - start) / 2;
     size_t space = 0;
     p->tokens.offsets_wanted = true;
-    LODE_TRY(lode_tokenizer_encode(p->tok, slice(p, start, end), 0, false, &p->tokens, err));
+    LODE_TRY(lode_tokenizer_encode(p->tok, slice(p, start, end), room + 1, false, &p->tokens, err));
     if (p->tokens.count > room && p->tokens.offsets[room].start > 0)
         limit = start + p->tokens.offsets[room].start;
     for (size_t i = limit; i > start + (limit - start) / 2; i--) {

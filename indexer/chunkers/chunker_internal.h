@@ -15,7 +15,8 @@ enum lode_code lode_chunk_sentences(const struct lode_read_doc *doc,
 /* --- prefix.c: what stands before a passage when it is embedded --- */
 enum { LODE_PREFIX_CHOICES = 4 }; /* the last is always "" */
 /* The choices, longest first: title and heading path, title, last heading, nothing. What the
- * passage starts with, or the title says already, is left out. In arena; false: out of memory. */
+ * passage starts with, or the title says already, is left out. Borrows, or in arena; false: out of
+ * memory. */
 bool lode_prefix_choices(struct lode_str title, struct lode_str heading, struct lode_str passage,
                          struct lode_arena *arena, struct lode_str out[LODE_PREFIX_CHOICES]);
 /* Heading of a chunk that holds text of two sections: the deeper one when it lies below the other,

@@ -43,7 +43,7 @@ struct lode_str lode_heading_merge(struct lode_str a, struct lode_str b)
 
 static struct lode_str join_lines(struct lode_str a, struct lode_str b, struct lode_arena *arena)
 {
-    if (!a.len || !b.len) return lode_arena_str(arena, a.len ? a : b);
+    if (!a.len || !b.len) return a.len ? a : lode_str_n(b.len ? b.ptr : "", b.len);
     char *p = lode_arena_alloc(arena, a.len + b.len + 1, 1);
     if (!p) return LODE_STR_NONE;
     memcpy(p, a.ptr, a.len);
@@ -68,8 +68,8 @@ bool lode_prefix_choices(struct lode_str title, struct lode_str heading, struct 
     }
     if (title.len && lode_str_starts(passage, title)) title = LODE_STR("");
     out[0] = join_lines(title, path, arena);
-    out[1] = lode_arena_str(arena, title);
-    out[2] = lode_arena_str(arena, path.len ? last : LODE_STR(""));
+    out[1] = title;
+    out[2] = path.len ? last : LODE_STR("");
     out[3] = LODE_STR("");
-    return out[0].ptr && out[1].ptr && out[2].ptr;
+    return out[0].ptr != NULL;
 }
