@@ -23,10 +23,15 @@ struct lode_encoder_opts {
     const char *dtype;            /* "auto" or "f32"; others: LODE_EUNSUPPORTED naming it */
     const char *device;           /* "auto" or "cpu" */
     struct lode_metrics *metrics; /* borrowed, may be NULL */
+    const char *gemm; /* matrix product: NULL = the backend's choice; "simd", "onednn" or "ref" */
 };
 #define LODE_ENCODER_OPTS_DEFAULT                                                                  \
-    ((struct lode_encoder_opts){                                                                   \
-        .model_dir = NULL, .threads = 0, .dtype = "auto", .device = "auto", .metrics = NULL})
+    ((struct lode_encoder_opts){.model_dir = NULL,                                                 \
+                                .threads = 0,                                                      \
+                                .dtype = "auto",                                                   \
+                                .device = "auto",                                                  \
+                                .metrics = NULL,                                                   \
+                                .gemm = NULL})
 
 enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lode_encoder **out,
                                  struct lode_err *err);
@@ -39,7 +44,8 @@ struct lode_encoder_info {    /* strings borrow from the encoder */
     const char *dtype;        /* what runs: "f32" */
     const char *pooling;      /* "mean", "cls", "max" ... */
     char fingerprint[65]; /* SHA-256 hex over weights, tokenizer, pooling, window, normalisation,
-                             prompts */
+                             prompts. Weights enter as the CRC-32C of each 4 KiB (90 MB take some
+                             15 ms): any changed byte changes it, but it is no signature. */
     uint32_t dim;         /* of a vector */
     uint32_t window;      /* tokens incl. specials; longer texts are cut (and reported) */
     bool normalized;      /* vectors have unit length */

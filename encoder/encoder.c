@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a model folder: read what it says, tokenizer, backend, weights, fingerprint. */
+#include "encoder/encoder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "encoder/encoder_internal.h"
+
+static enum lode_code check_opts(const struct lode_encoder_opts *opts, struct lode_err *err)
+{
+    if (!opts->model_dir) return lode_fail(err, LODE_EINVAL, "no model folder is given");
+    if (opts->dtype && strcmp(opts->dtype, "auto") != 0 && strcmp(opts->dtype, "f32") != 0)
+        return lode_fail(err, LODE_EUNSUPPORTED, "dtype '%s' is not supported (auto or f32)",
+                         opts->dtype);
+    return LODE_OK;
+}
+
+static bool same_tokens(const struct lode_tokenizer *tok, struct lode_str a, struct lode_str b)
+{
+    struct lode_tokens x = LODE_TOKENS_INIT, y = LODE_TOKENS_INIT;
+    struct lode_err err = LODE_ERR_INIT;
+    bool same = lode_tokenizer_encode(tok, a, 0, false, &x, &err) == LODE_OK &&
+                lode_tokenizer_encode(tok, b, 0, false, &y, &err) == LODE_OK &&
+                x.count == y.count && memcmp(x.ids, y.ids, x.count * sizeof *x.ids) == 0;
+    lode_tokens_release(&x);
+    lode_tokens_release(&y);
+    return same;
+}
+
+static enum lode_code check_tokenizer(const struct lode_encoder *enc, struct lode_err *err)
+{
+    const size_t vocab = lode_tokenizer_vocab_size(enc->tokenizer);
+    const uint32_t specials = lode_tokenizer_special_count(enc->tokenizer);
+    if (vocab > enc->dir.bert.vocab)
+        return lode_fail(err, LODE_ECONFLICT,
+                         "the tokenizer has %zu pieces, but the model's vocab_size is %u", vocab,
+                         enc->dir.bert.vocab);
+    if (enc->dir.window <= specials)
+        return lode_fail(err, LODE_EINVAL,
+                         "a window of %u tokens leaves no room beside %u specials", enc->dir.window,
+                         specials);
+    if (enc->dir.lower_case && !same_tokens(enc->tokenizer, LODE_STR("A B C"), LODE_STR("a b c")))
+        return lode_fail(err, LODE_EUNSUPPORTED,
+                         "do_lower_case in sentence_bert_config.json with a cased tokenizer");
+    return LODE_OK;
+}
+
+static enum lode_code load_weights(struct lode_encoder *enc, uint8_t digest[LODE_WEIGHTS_DIGEST],
+                                   struct lode_err *err)
+{
+    char path[4096];
+    struct lode_safetensors *st = NULL;
+    int n = snprintf(path, sizeof path, "%s/model.safetensors", enc->dir.path);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return lode_fail(err, LODE_ELIMIT, "the model folder's path is too long");
+    LODE_TRY(lode_safetensors_open(path, &st, err));
+    enum lode_code rc =
+        lode_bert_load(st, &enc->dir, enc->ops, enc->backend, &enc->model, digest, err);
+    if (rc) lode_err_prefix(err, "%s", path);
+    lode_safetensors_close(st);
+    return rc;
+}
+
+/* --- fingerprint --- */
+
+static void hash_text(struct lode_sha256 *sha, struct lode_str s)
+{
+    char length[32];
+    int n = snprintf(length, sizeof length, "%zu:", s.len);
+    lode_sha256_add(sha, length, (size_t)n);
+    lode_sha256_add(sha, s.ptr, s.len);
+}
+
+/* Everything beside the weights and tokenizer that changes a vector, as one line of text. */
+static void fingerprint(struct lode_encoder *enc, const uint8_t weights[LODE_WEIGHTS_DIGEST])
+{
+    char line[256];
+    uint8_t tokenizer[LODE_SHA256_BYTES], sum[LODE_SHA256_BYTES];
+    struct lode_sha256 sha;
+    const struct lode_bert_config *c = &enc->dir.bert;
+    int n = snprintf(line, sizeof line,
+                     "lode-model-1 bert heads=%u act=%d eps=%.9g pooling=%s window=%u normalize=%d",
+                     c->heads, (int)c->act, (double)c->norm_eps,
+                     lode_pooling_name(enc->dir.pooling), enc->dir.window, enc->dir.normalize);
+    lode_tokenizer_digest(enc->tokenizer, tokenizer);
+    lode_sha256_init(&sha);
+    hash_text(&sha, lode_str_n(line, (size_t)n));
+    lode_sha256_add(&sha, weights, LODE_WEIGHTS_DIGEST);
+    lode_sha256_add(&sha, tokenizer, sizeof tokenizer);
+    hash_text(&sha, enc->dir.prompt_plain);
+    hash_text(&sha, enc->dir.prompt_query);
+    hash_text(&sha, enc->dir.prompt_document);
+    lode_sha256_end(&sha, sum);
+    lode_hex(sum, sizeof sum, enc->info.fingerprint);
+}
+
+static void fill_info(struct lode_encoder *enc, const uint8_t weights[LODE_WEIGHTS_DIGEST])
+{
+    enc->info = (struct lode_encoder_info){.name = enc->dir.name,
+                                           .architecture = "bert",
+                                           .device = enc->ops->describe(enc->backend),
+                                           .dtype = "f32",
+                                           .pooling = lode_pooling_name(enc->dir.pooling),
+                                           .dim = enc->dir.bert.hidden,
+                                           .window = enc->dir.window,
+                                           .normalized = enc->dir.normalize,
+                                           .threads = enc->ops->threads(enc->backend),
+                                           .parameters = enc->model.parameters};
+    fingerprint(enc, weights);
+}
+
+static void register_metrics(struct lode_encoder_metrics *m, struct lode_metrics *registry)
+{
+    static const char seconds[] = "Time of one embedding call, waiting included.";
+    m->texts = lode_metrics_counter(registry, "lode_encoder_texts_total", "Texts embedded.", "");
+    m->tokens = lode_metrics_counter(registry, "lode_encoder_tokens_total",
+                                     "Tokens embedded, specials included.", "");
+    m->truncated = lode_metrics_counter(registry, "lode_encoder_truncated_total",
+                                        "Texts cut at the model's window.", "");
+    m->seconds[LODE_LANE_QUERY] =
+        lode_metrics_histogram(registry, "lode_encoder_seconds", seconds, "lane=\"query\"");
+    m->seconds[LODE_LANE_INGEST] =
+        lode_metrics_histogram(registry, "lode_encoder_seconds", seconds, "lane=\"ingest\"");
+}
+
+enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lode_encoder **out,
+                                 struct lode_err *err)
+{
+    uint8_t weights[LODE_WEIGHTS_DIGEST];
+    LODE_TRY(check_opts(opts, err));
+    struct lode_encoder *enc = lode_calloc(1, sizeof *enc);
+    if (!enc) return lode_fail_nomem(err, sizeof *enc, "encoder");
+    const struct lode_backend_opts backend = {.threads = opts->threads, .gemm = opts->gemm};
+    lode_lanes_init(&enc->lanes);
+    enum lode_code rc = lode_backend_find(opts->device ? opts->device : "auto", &enc->ops, err);
+    if (rc) goto done;
+    rc = lode_model_dir_read(opts->model_dir, &enc->dir, err);
+    if (rc) goto done;
+    rc = lode_tokenizer_open(opts->model_dir, &enc->tokenizer, err);
+    if (rc) goto done;
+    rc = check_tokenizer(enc, err);
+    if (rc) goto done;
+    rc = enc->ops->open(&backend, &enc->backend, err);
+    if (rc) goto done;
+    rc = load_weights(enc, weights, err);
+    if (rc) goto done;
+    fill_info(enc, weights);
+    register_metrics(&enc->metrics, opts->metrics);
+    *out = enc;
+    enc = NULL;
+done:
+    lode_encoder_close(enc);
+    return rc;
+}
+
+void lode_encoder_close(struct lode_encoder *enc)
+{
+    if (!enc) return;
+    lode_bert_release(&enc->model);
+    if (enc->ops) enc->ops->close(enc->backend);
+    lode_tokenizer_close(enc->tokenizer);
+    lode_model_dir_release(&enc->dir);
+    lode_lanes_release(&enc->lanes);
+    lode_free(enc);
+}
+
+const struct lode_encoder_info *lode_encoder_info(const struct lode_encoder *enc)
+{
+    return &enc->info;
+}
+
+const struct lode_tokenizer *lode_encoder_tokenizer(const struct lode_encoder *enc)
+{
+    return enc->tokenizer;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The open encoder, shared by encoder.c (opening) and embed.c (the call). */
+#ifndef LODE_ENCODER_ENCODER_INTERNAL_H
+#define LODE_ENCODER_ENCODER_INTERNAL_H
+
+#include "encoder/encoder.h"
+#include "encoder/lane.h"
+#include "encoder/model_dir.h"
+#include "encoder/models/model.h"
+#include "encoder/tokenizer/tokenizer.h"
+
+struct lode_encoder_metrics { /* borrowed from the registry; NULL without one */
+    struct lode_counter *texts, *tokens, *truncated;
+    struct lode_counter *seconds[LODE_LANE_COUNT];
+};
+
+struct lode_encoder {
+    struct lode_model_dir dir;
+    struct lode_tokenizer *tokenizer;
+    const struct lode_backend_ops *ops;
+    struct lode_backend *backend;
+    struct lode_bert model;
+    struct lode_lanes lanes; /* who may use the backend's threads */
+    struct lode_encoder_info info;
+    struct lode_encoder_metrics metrics;
+};
+
+#endif
