@@ -34,6 +34,13 @@ enum {
                                        stay in its second-level cache; a longer text is one unit */
     LODE_ENCODE_SLICE_TOKENS = 512, /* per thread; a call gives way to others after so many */
 
+    /* tokenizer */
+    LODE_TOKENIZER_FILE_MAX = 32 << 20, /* bytes of tokenizer.json; the largest common one has 17 */
+    LODE_TOKENIZER_MEM_MAX = 512 << 20, /* bytes of its strings: far above what such a file holds */
+    LODE_PIECE_MAX = 1024,              /* bytes of a piece or an added token; real ones: under 100 */
+    LODE_ADDED_TOKENS_MAX = 65536,      /* real files have 5 to 1,000 */
+    LODE_SPECIALS_MAX = 16,             /* special tokens on one side of a text; BERT has 1 */
+
     /* data */
     LODE_NAME_MAX = 64,         /* bytes of a collection name, [A-Za-z0-9_-] */
     LODE_DOC_ID_MAX = 1024,     /* bytes of a document id; longer is refused */
@@ -97,6 +104,7 @@ enum {
     LODE_HTTP_REPLY_MAX = 256 << 20, /* bytes of one reply's body; a handler beyond gets an error */
     LODE_HTTP_REPLY_HEADERS_MAX = 16384, /* bytes of the header lines a handler adds */
     LODE_HTTP_ARENA_MAX = 1 << 30,       /* bytes of a request's arena: 32 MiB of JSON as nodes */
+    LODE_HTTP_ARENA_KEEP = 1 << 20, /* bytes used; a worker's arena beyond gives its memory back */
     LODE_HTTP_BODIES_MAX = 1 << 30, /* bytes of all bodies held at once; more get 503 at once */
     LODE_HTTP_LINGER_MS = 2000,     /* how long a refused client may go on sending unread */
     LODE_HTTP_SWEEP_MS = 500,       /* how often deadlines are looked at */
