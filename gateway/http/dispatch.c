@@ -55,7 +55,7 @@ void lode_exchange_refuse(struct lode_exchange *x, int status, const char *reaso
     struct lode_err err = LODE_ERR_INIT;
     lode_fail(&err, code_of(status), "%s", reason);
     lode_exchange_fail(x, &loop->http->opts, status, &err, extra, &loop->scratch);
-    lode_arena_reset(&loop->scratch.arena);
+    lode_http_scratch_clear(&loop->scratch);
 }
 
 /* OPTIONS: which methods there are, and no word about other origins (CORS is off). */
@@ -112,7 +112,7 @@ bool lode_exchange_submit(struct lode_exchange *x)
 {
     struct lode_http *h = x->loop->http;
     x->req.body = lode_buf_str(&x->in.body);
-    x->keep_alive = x->in.keep_alive && atomic_load(&h->phase) == LODE_HTTP_RUN;
+    x->keep_alive = x->in.keep_alive;
     if (x->route->flags & LODE_ROUTE_INLINE) {
         lode_exchange_run(x, &h->opts, &x->loop->scratch);
         return false;

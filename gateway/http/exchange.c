@@ -24,6 +24,7 @@ struct lode_exchange *lode_exchange_begin(struct lode_conn *c)
         lode_buf_init(&x->out_head, 2 * LODE_HTTP_REPLY_HEADERS_MAX);
     }
     x->next = NULL;
+    x->http = loop->http;
     x->loop = loop;
     x->conn = c;
     x->keep_alive = false;

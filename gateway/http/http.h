@@ -48,7 +48,7 @@ struct lode_reply {
     int status;               /* 200 unless set */
     const char *content_type; /* static; "application/json" unless set */
     struct lode_buf body;     /* the server frees it */
-    struct lode_buf headers;  /* extra lines "Name: value\r\n" */
+    struct lode_buf headers;  /* extra lines "Name: value\r\n"; see lode_reply_header */
 };
 /* Fills reply. A non-OK result: the server drops what was written and calls opts->fail to write the
  * error. */
@@ -103,6 +103,10 @@ struct lode_str lode_request_header(const struct lode_request *req,
                                     const char *name); /* .ptr NULL when absent */
 /* Value of ?key=..., decoded into the request's arena; .ptr NULL when absent. */
 struct lode_str lode_request_query(const struct lode_request *req, const char *key);
+/* Adds a header line. The way for every value that is not a constant: LODE_EINVAL when it could
+ * end the line or when the field is the server's own (Content-Length, Date, ...). */
+enum lode_code lode_reply_header(struct lode_reply *reply, const char *name, struct lode_str value,
+                                 struct lode_err *err);
 int lode_code_status(enum lode_code code); /* the one table: lode_code -> HTTP status */
 
 #endif

@@ -30,10 +30,12 @@ struct lode_match lode_router_find(const struct lode_router *r, enum lode_method
                                    struct lode_str params[LODE_HTTP_PARAMS_MAX]);
 
 /* --- exchange --- */
+struct lode_http;
 struct lode_http_loop;
 struct lode_conn;
 struct lode_exchange {
     struct lode_exchange *next; /* in an inbox or a free list */
+    struct lode_http *http;
     struct lode_http_loop *loop;
     struct lode_conn *conn; /* the loop's thread only; NULL once the connection has died */
     struct lode_http_parser in;
@@ -63,6 +65,7 @@ struct lode_http_scratch { /* one per thread that finishes replies */
     struct lode_arena arena;
     struct lode_http_date date;
 };
+void lode_http_scratch_clear(struct lode_http_scratch *s); /* between two requests */
 /* Serialises reply (and takes its body) into x. Never fails: a reply that cannot be written
  * becomes an empty 500. */
 void lode_exchange_reply(struct lode_exchange *x, const struct lode_http_opts *opts,

@@ -100,6 +100,20 @@ static bool extra_lines_ok(struct lode_str lines)
     return true;
 }
 
+enum lode_code lode_reply_header(struct lode_reply *reply, const char *name, struct lode_str value,
+                                 struct lode_err *err)
+{
+    struct lode_str field = lode_str_of(name);
+    if (!lode_http_is_token(field) || is_reserved(field) || !lode_http_is_value(value)) {
+        return lode_fail(err, LODE_EINVAL, "reply header %s: the value holds a control byte", name);
+    }
+    lode_buf_add_str(&reply->headers, field);
+    lode_buf_add_str(&reply->headers, LODE_STR(": "));
+    lode_buf_add_str(&reply->headers, value);
+    lode_buf_add_str(&reply->headers, LODE_STR("\r\n"));
+    return lode_buf_ok(&reply->headers, "the reply's headers", err);
+}
+
 static const char *date_line(struct lode_http_date *d)
 {
     time_t now = time(NULL);
@@ -110,6 +124,15 @@ static const char *date_line(struct lode_http_date *d)
     /* Names of days and months in English whatever the locale: the process never sets one. */
     strftime(d->text, sizeof d->text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     return d->text;
+}
+
+void lode_http_scratch_clear(struct lode_http_scratch *s)
+{
+    /* One large request must not leave its memory with each worker that served one. */
+    if (s->arena.used_bytes > LODE_HTTP_ARENA_KEEP)
+        lode_arena_release(&s->arena);
+    else
+        lode_arena_reset(&s->arena);
 }
 
 static bool is_bodiless(int status)
@@ -155,6 +178,7 @@ void lode_exchange_reply(struct lode_exchange *x, const struct lode_http_opts *o
                  lode_http_is_value(lode_str_of(reply->content_type)) && reply->status >= 200 &&
                  reply->status <= 599;
     x->status = reply->status;
+    if (atomic_load(&x->http->phase) != LODE_HTTP_RUN) x->keep_alive = false;
     lode_buf_clear(&x->out_head);
     lode_buf_release(&x->out_body);
     if (sound)

@@ -87,7 +87,7 @@ void lode_exchange_run(struct lode_exchange *x, const struct lode_http_opts *opt
         lode_exchange_reply(x, opts, &reply, &scratch->date);
     }
     x->req.arena = NULL;
-    lode_arena_reset(&scratch->arena);
+    lode_http_scratch_clear(scratch);
 }
 
 /* --- workers --- */

@@ -98,14 +98,15 @@ static enum lode_code big(const struct lode_request *req, struct lode_reply *rep
     return LODE_OK;
 }
 
-/* Puts ?value= into a reply header as it is: the server must not let a line end through. */
+/* Puts the body into a reply header, or with ?raw= as a line of its own making. */
 static enum lode_code header(const struct lode_request *req, struct lode_reply *reply,
                              struct lode_err *err)
 {
-    struct lode_str value = req->body;
-    (void)err;
+    if (!lode_request_query(req, "raw").ptr) {
+        return lode_reply_header(reply, "X-Echo", req->body, err);
+    }
     lode_buf_add_str(&reply->headers, LODE_STR("X-Echo: "));
-    lode_buf_add_str(&reply->headers, value);
+    lode_buf_add_str(&reply->headers, req->body);
     lode_buf_add_str(&reply->headers, LODE_STR("\r\n"));
     return LODE_OK;
 }
