@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* lode query: one search, for people or as JSON. */
+#include <unistd.h>
+
+#include "gateway/cli/cli.h"
+#include "gateway/cli/term.h"
+#include "gateway/hits.h"
+
+enum {
+    QUERY_ARENA_MAX = 256 << 20, /* bytes of all hits: LODE_K_MAX texts of ordinary size */
+    PASSAGE_LINES = 8,
+    PASSAGE_INDENT = 4
+};
+
+static const struct cli_flag flags[] = {
+    {"limit", 'k', "N", "how many hits (10)"},
+    {"offset", 0, "N", "hits to leave out at the top (0)"},
+    {"filter", 0, "JSON", "only points that match, in Qdrant's filter grammar"},
+    {"threshold", 0, "SCORE", "leave out hits worse than this"},
+    {"all-chunks", 0, NULL, "show every matching passage, not only a document's best"},
+    {"exact", 0, NULL, "scan exactly"},
+    {"ann", 0, NULL, "walk the graph, whatever the planner thinks"},
+    {"ef", 0, "N", "width of the walk (chosen from the recall target)"},
+    {"explain", 0, NULL, "print what was done, why, and how long it took"},
+    {NULL, 0, NULL, NULL}};
+
+/* The words of the command line, or all of standard input for "-". */
+static enum lode_code read_text(const struct cli *cli, struct lode_buf *text, struct lode_err *err)
+{
+    const bool from_stdin = cli->arg_count == 1 && strcmp(cli->args[0], "-") == 0;
+    if (!from_stdin) {
+        for (unsigned i = 0; i < cli->arg_count; i++) {
+            if (i) lode_buf_add_char(text, ' ');
+            lode_buf_add_str(text, lode_str_of(cli->args[i]));
+        }
+        return lode_buf_ok(text, "TEXT", err);
+    }
+    struct cli_lines lines;
+    struct lode_str line;
+    struct lode_err failed = LODE_ERR_INIT;
+    lode_cli_lines_init(&lines, STDIN_FILENO);
+    while (lode_cli_lines_next(&lines, &line, &failed)) {
+        if (text->len) lode_buf_add_char(text, '\n');
+        lode_buf_add_str(text, line);
+    }
+    lode_cli_lines_release(&lines);
+    if (failed.code) return lode_fail(err, failed.code, "%s", failed.msg);
+    return lode_buf_ok(text, "standard input", err);
+}
+
+static enum lode_code read_filter(const struct cli *cli, struct lode_filter **out,
+                                  struct lode_err *err)
+{
+    const char *text = lode_cli_value(cli, "filter");
+    struct lode_json *doc = NULL;
+    *out = NULL;
+    if (!text) return LODE_OK;
+    enum lode_code rc = lode_json_parse(lode_str_of(text), LODE_PAYLOAD_MAX, &doc, err);
+    if (rc) return lode_err_prefix(err, "--filter");
+    rc = lode_filter_parse(lode_json_root(doc), "filter", out, err);
+    lode_json_free(doc);
+    return rc;
+}
+
+static enum lode_code read_threshold(const struct cli *cli, struct lode_search_request *req,
+                                     struct lode_err *err)
+{
+    const char *text = lode_cli_value(cli, "threshold");
+    double x;
+    if (!text) return LODE_OK;
+    if (!lode_str_f64(lode_str_of(text), &x)) {
+        return lode_fail(err, LODE_EINVAL, "--threshold: must be a number, not '%s'", text);
+    }
+    req->has_threshold = true;
+    req->threshold = (float)x;
+    return LODE_OK;
+}
+
+/* --- JSON --- */
+
+static int print_json(const struct lode_search_result *r, uint32_t first_rank)
+{
+    struct lode_buf buf;
+    struct lode_jw w;
+    lode_buf_init(&buf, QUERY_ARENA_MAX);
+    lode_jw_init(&w, &buf);
+    lode_hits_write(&w, r, first_rank);
+    const int rc = lode_cli_emit(&buf);
+    lode_buf_release(&buf);
+    return rc;
+}
+
+/* --- for people --- */
+
+static void print_name(const struct term *t, const struct lode_hit *h)
+{
+    char id[LODE_UUID_TEXT + 1];
+    if (h->is_chunk) {
+        const struct lode_str name = h->title.len ? h->title : h->document_id;
+        fprintf(t->to, "%s" LODE_STR_FMT "%s", lode_term_bold(t), LODE_STR_ARG(name),
+                lode_term_plain(t));
+        return;
+    }
+    if (h->id.is_uuid)
+        lode_uuid_format(h->id.uuid, id);
+    else
+        snprintf(id, sizeof id, "%llu", (unsigned long long)h->id.num);
+    fprintf(t->to, "%spoint %s%s", lode_term_bold(t), id, lode_term_plain(t));
+}
+
+static void print_hit(const struct term *t, const struct lode_hit *h, size_t rank)
+{
+    fprintf(t->to, "%2zu  %.4f  ", rank, (double)h->score);
+    print_name(t, h);
+    fputc('\n', t->to);
+    if (h->is_chunk && h->title.len && !lode_str_eq(h->title, h->document_id)) {
+        fprintf(t->to, "%*s%s" LODE_STR_FMT "%s\n", PASSAGE_INDENT, "", lode_term_dim(t),
+                LODE_STR_ARG(h->document_id), lode_term_plain(t));
+    }
+    if (h->heading.len) {
+        fprintf(t->to, "%*s%s" LODE_STR_FMT "%s\n", PASSAGE_INDENT, "", lode_term_dim(t),
+                LODE_STR_ARG(h->heading), lode_term_plain(t));
+    }
+    if (h->is_chunk) {
+        lode_term_passage(t, h->text, h->sentence_start, h->sentence_end, PASSAGE_INDENT,
+                          PASSAGE_LINES);
+    } else {
+        lode_term_passage(t, h->payload, 0, 0, PASSAGE_INDENT, PASSAGE_LINES);
+    }
+}
+
+static void print_plan(const struct term *t, const struct lode_plan *p)
+{
+    fprintf(t->to, "\nplan    %s: %s\n", p->method, p->why);
+    fprintf(t->to, "points  %llu candidates, %llu of them newer than the segment",
+            (unsigned long long)p->candidates, (unsigned long long)p->delta);
+    if (p->ef) fprintf(t->to, "; ef %u", p->ef);
+    fprintf(t->to, "\nwork    %llu scanned, %llu refined, %llu visited, %llu re-scored\n",
+            (unsigned long long)p->stats.scanned, (unsigned long long)p->stats.refined,
+            (unsigned long long)p->stats.visited, (unsigned long long)p->stats.rescored);
+    fprintf(t->to,
+            "time    %.2f ms: embedding %.2f, filter %.2f, search %.2f, fetching %.2f; %u tokens\n",
+            p->total_ms, p->embed_ms, p->filter_ms, p->search_ms, p->fetch_ms, p->query_tokens);
+}
+
+static void print_hits(const struct term *t, const struct lode_search_result *r,
+                       uint32_t first_rank)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (i) fputc('\n', t->to);
+        print_hit(t, &r->hits[i], first_rank + i);
+    }
+    if (r->count == 0) fputs("nothing found\n", stderr);
+    if (r->plan.query_truncated) {
+        fprintf(stderr,
+                "note: the query is longer than the model's window; only its first %u tokens were "
+                "used\n",
+                r->plan.query_tokens);
+    }
+}
+
+static int print_result(const struct cli *cli, const struct lode_search_result *r,
+                        uint32_t first_rank)
+{
+    struct term t;
+    int rc = CLI_OK;
+    lode_term_init(&t, stdout);
+    if (cli->json)
+        rc = print_json(r, first_rank);
+    else
+        print_hits(&t, r, first_rank);
+    if (!cli->json && lode_cli_on(cli, "explain")) print_plan(&t, &r->plan);
+    return rc == CLI_OK && r->count == 0 ? CLI_NONE : rc;
+}
+
+/* --- the command --- */
+
+static enum lode_code fill_request(struct cli *cli, struct lode_str text,
+                                   const struct lode_filter *filter,
+                                   struct lode_search_request *req, struct lode_err *err)
+{
+    *req = LODE_SEARCH_REQUEST_DEFAULT;
+    req->collection = lode_str_of(cli->config.collection);
+    req->text = text;
+    req->filter = filter;
+    req->want_text = true;
+    req->best_chunk_per_document = !lode_cli_on(cli, "all-chunks");
+    req->limit = (uint32_t)lode_cli_u64(cli, "limit", 1, LODE_K_MAX, 10);
+    req->offset = (uint32_t)lode_cli_u64(cli, "offset", 0, LODE_OFFSET_MAX, 0);
+    req->ef = (uint32_t)lode_cli_u64(cli, "ef", 1, LODE_EF_MAX, 0);
+    if (lode_cli_on(cli, "exact")) req->mode = LODE_SEARCH_EXACT;
+    if (lode_cli_on(cli, "ann")) req->mode = LODE_SEARCH_ANN;
+    return read_threshold(cli, req, err);
+}
+
+static int query_with(struct cli *cli, struct lode_app *app)
+{
+    struct lode_buf text;
+    struct lode_arena arena;
+    struct lode_filter *filter = NULL;
+    struct lode_search_request req;
+    struct lode_search_result result;
+    struct lode_err err = LODE_ERR_INIT;
+    int exit_code = CLI_USAGE;
+    lode_buf_init(&text, LODE_EMBED_TEXT_MAX);
+    lode_arena_init(&arena, QUERY_ARENA_MAX);
+    enum lode_code rc = read_text(cli, &text, &err);
+    if (!rc && lode_str_trim(lode_buf_str(&text)).len == 0) {
+        rc = lode_fail(&err, LODE_EINVAL, "the query is empty");
+    }
+    if (!rc) rc = read_filter(cli, &filter, &err);
+    if (!rc) rc = fill_request(cli, lode_buf_str(&text), filter, &req, &err);
+    if (!rc && !cli->usage_error) {
+        rc = lode_search(&app->searcher, &req, &arena, &result, &err);
+        if (!rc) exit_code = print_result(cli, &result, req.offset + 1);
+    }
+    if (rc) exit_code = lode_cli_fail(&err);
+    lode_filter_free(filter);
+    lode_arena_release(&arena);
+    lode_buf_release(&text);
+    return exit_code;
+}
+
+static int run(struct cli *cli)
+{
+    if (lode_cli_on(cli, "exact") && lode_cli_on(cli, "ann")) {
+        return lode_cli_usage(cli, "--exact and --ann exclude each other");
+    }
+    return lode_cli_with_app(cli, LODE_APP_STORE | LODE_APP_INDEX | LODE_APP_ENCODER, query_with);
+}
+
+const struct cli_command lode_cmd_query = {
+    .name = "query",
+    .args = "TEXT...",
+    .summary = "search a collection by meaning",
+    .about =
+        "TEXT is the question; '-' reads it from standard input. Shows rank, score, document,\n"
+        "heading and the passage, its best matching sentence in bold.",
+    .flags = flags,
+    .min_args = 1,
+    .max_args = 10000,
+    .run = run};
