@@ -83,8 +83,9 @@ void *lode_alloc_aligned(size_t count, size_t size)
     if (!product(count, size, &bytes) || !may_allocate()) return NULL;
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     bool huge = bytes >= huge_from;
-    void *p = aligned_alloc(huge ? 2 * LODE_MIB : ALIGNMENT, bytes);
-    if (p && huge) madvise(p, bytes, MADV_HUGEPAGE); /* advice only: no harm when refused */
+    void *p;
+    if (posix_memalign(&p, huge ? 2 * LODE_MIB : ALIGNMENT, bytes) != 0) return NULL;
+    if (huge) madvise(p, bytes, MADV_HUGEPAGE); /* advice only: no harm when refused */
     return p;
 }
 

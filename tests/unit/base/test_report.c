@@ -117,8 +117,8 @@ static void metrics_render_as_prometheus_text(void **state)
     assert_true(lode_metric_value(h) == 3);
     lode_metrics_render(m, &out);
     const char *expected[] = {
-        "# HELP lode_q_total Queries.\n# TYPE lode_q_total counter\n"
-        "lode_q_total{lane=\"a\"} 3\nlode_q_total{lane=\"b\"} 0.5\n# HELP lode_size",
+        ("# HELP lode_q_total Queries.\n# TYPE lode_q_total counter\n"
+         "lode_q_total{lane=\"a\"} 3\nlode_q_total{lane=\"b\"} 0.5\n# HELP lode_size"),
         "# TYPE lode_size gauge\nlode_size -1.25\n",
         "# TYPE lode_s histogram\nlode_s_bucket{op=\"x\",le=\"0.001\"} 1\n",
         "lode_s_bucket{op=\"x\",le=\"0.25\"} 1\nlode_s_bucket{op=\"x\",le=\"0.5\"} 2\n",
