@@ -297,7 +297,8 @@ enum lode_code lode_walk_graph(struct lode_search *q)
 {
     struct lode_segment *g = q->segment;
     struct lode_heap_u64 *h = &q->scratch->found;
-    const size_t k = q->query->k, width = q->query->ef > k ? q->query->ef : k;
+    const size_t k = q->query->k, scored = k + k / 4 + RESCORE_EXTRA;
+    const size_t width = q->query->ef > scored ? q->query->ef : scored;
     struct walk w = {.q = q, .g = g, .euclid = g->info.metric == LODE_EUCLID};
     w.unit = -0.5f * q->code.scale * (w.euclid ? 2.0f : 1.0f);
     w.off = 241 * q->code.sum;
@@ -317,10 +318,6 @@ enum lode_code lode_walk_graph(struct lode_search *q)
         walk_open(&w, width);
     }
     refine(&w);
-    size_t scored = k + k / 4 + RESCORE_EXTRA;
-    if (scored < h->count)
-        select_least(h->keys, h->count, scored);
-    else
-        scored = h->count;
-    return lode_rescore(q, h->keys, scored);
+    if (scored < h->count) select_least(h->keys, h->count, scored);
+    return lode_rescore(q, h->keys, scored < h->count ? scored : h->count);
 }

@@ -178,7 +178,9 @@ enum lode_code lode_segment_finish(struct lode_segment_writer *w,
     header->file_bytes = header->table_at + w->pieces * sizeof(*w->crcs);
     header->header_crc = header_crc(header);
     LODE_TRY(write_at(w, w->crcs, w->pieces * sizeof(*w->crcs), header->table_at, err));
-    LODE_TRY(write_at(w, header, sizeof(*header), 0, err));
+    uint8_t page[LODE_SEGMENT_PAGE] = {0};
+    memcpy(page, header, sizeof(*header));
+    LODE_TRY(write_at(w, page, sizeof(page), 0, err));
     return sync_and_rename(w, err);
 }
 
