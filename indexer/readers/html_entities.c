@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Character references: numeric ones, HTML 4's 252 names, and those of HTML 5 that occur in prose.
- * Names that HTML 5 accepts without a semicolon (&nbsp text) carry a star in the table. */
+ * Names that HTML 5 accepts without a semicolon (&nbsp text) are marked true. */
 #include "indexer/readers/reader_internal.h"
 
 #include <stdlib.h>
@@ -474,16 +474,14 @@ size_t lode_html_entity(const char *p, const char *end, char out[8], size_t *use
             (p[len] >= '0' && p[len] <= '9')))
         len++;
     const bool closed = p + len < end && p[len] == ';';
-    const struct entity *e = closed || len ? find_entity(p, len) : NULL;
-    if (!e && !closed) {
-        /* "&nbspx": the longest bare name that is a prefix */
-        while (len > 2 && !e) {
-            e = find_entity(p, --len);
-            if (e && !e->bare) e = NULL;
-        }
+    const struct entity *e = len ? find_entity(p, len) : NULL;
+    if (e && !closed && !e->bare) e = NULL;
+    while (!e && len > 2) { /* "&nbspx": the longest bare name that is a prefix */
+        e = find_entity(p, --len);
+        if (e && !e->bare) e = NULL;
     }
-    if (!e || (!closed && !e->bare)) return 0;
-    *used = len + (closed && p[len] == ';');
+    if (!e) return 0;
+    *used = len + (p + len < end && p[len] == ';');
     const size_t n = strlen(e->text);
     memcpy(out, e->text, n);
     return n;

@@ -60,7 +60,8 @@ struct lode_text_out {
     enum lode_break pending; /* written before the next character, never at either end */
     bool bullet, cell;       /* "- " or " | " is due before the next character */
     bool row_has_cell;
-    unsigned heading; /* 1-6: inside a heading of that level */
+    unsigned heading;   /* 1-6: inside a heading of that level */
+    bool heading_empty; /* nothing of it was written yet */
     size_t heading_at;
     struct lode_str path[6]; /* current heading of each level; in the arena */
     struct lode_str first;   /* first heading of the document */

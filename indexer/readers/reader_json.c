@@ -43,8 +43,8 @@ static bool skip_string(struct cursor *c)
     return true;
 }
 
-/* Behind one value, by its brackets; a bare word ends at a space or bracket. At the end of the input
- * an unfinished value ends there: parsing it says what is missing. */
+/* Behind one value, by its brackets; a bare word ends at a space or bracket. At the end of the
+ * input an unfinished value ends there: parsing it says what is missing. */
 static void skip_value(struct cursor *c)
 {
     size_t depth = 0;

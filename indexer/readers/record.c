@@ -121,15 +121,22 @@ static void write_field(struct lode_jw *w, struct lode_str key, const struct lod
     lode_jw_raw(w, lode_buf_str(value));
 }
 
-/* Whether the metadata object has this name, or the name it would be renamed to, already. */
+/* Whether the object has the name that this reserved one would be renamed to. */
+static bool has_renamed(const struct lode_jv *object, struct lode_str key)
+{
+    if (!lode_name_reserved(key)) return false;
+    for (const struct lode_jv *v = lode_jv_first(object); v; v = lode_jv_next(v)) {
+        const struct lode_str k = lode_jv_key(v);
+        if (k.len == key.len + 1 && k.ptr[key.len] == '_' && memcmp(k.ptr, key.ptr, key.len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool has_name(const struct lode_jv *object, struct lode_str key)
 {
     for (const struct lode_jv *v = lode_jv_first(object); v; v = lode_jv_next(v)) {
-        const struct lode_str k = lode_jv_key(v);
-        if (lode_str_eq(k, key)) return true;
-        if (lode_name_reserved(key) && k.len == key.len + 1 && k.ptr[key.len] == '_' &&
-            memcmp(k.ptr, key.ptr, key.len) == 0)
-            return true;
+        if (lode_str_eq(lode_jv_key(v), key)) return true;
     }
     return false;
 }
@@ -147,13 +154,14 @@ static void write_metadata(struct record *rec, const struct lode_jv *root, bool 
     lode_jw_begin(&w, '{');
     for (const struct lode_jv *v = lode_jv_first(given); v; v = lode_jv_next(v)) {
         if (strict && refuse_reserved(rec, lode_jv_key(v))) break;
+        if (has_renamed(given, lode_jv_key(v))) continue;
         write_field(&w, lode_jv_key(v), v, &value);
         any = true;
     }
     for (const struct lode_jv *v = lode_jv_first(root); v && !rec->problem; v = lode_jv_next(v)) {
         const struct lode_str key = lode_jv_key(v);
         if (taken_as(rec, lode_field_of(opts, key, false), v) || v == given) continue;
-        if (has_name(given, key)) continue;
+        if (has_name(given, key) || has_renamed(given, key) || has_renamed(root, key)) continue;
         if (strict && refuse_reserved(rec, key)) break;
         write_field(&w, key, v, &value);
         any = true;

@@ -22,6 +22,7 @@ void lode_text_out_release(struct lode_text_out *o)
 
 void lode_text_break(struct lode_text_out *o, enum lode_break b)
 {
+    if (o->bullet && b == LODE_BREAK_PARAGRAPH) b = LODE_BREAK_LINE; /* <li><p> */
     if (b > o->pending) o->pending = b;
 }
 
@@ -33,6 +34,7 @@ void lode_text_bullet(struct lode_text_out *o)
 
 void lode_text_row(struct lode_text_out *o)
 {
+    if (o->row_has_cell) o->pending = LODE_BREAK_LINE; /* <td><p> breaks no paragraph */
     lode_text_break(o, LODE_BREAK_LINE);
     o->row_has_cell = false;
     o->cell = false;
@@ -56,6 +58,8 @@ static void flush(struct lode_text_out *o)
     o->pending = LODE_BREAK_NONE;
     o->bullet = false;
     o->cell = false;
+    if (o->heading_empty) o->heading_at = o->buf.len;
+    o->heading_empty = false;
 }
 
 /* Length of the white space at p: ASCII, or a no-break space. */
@@ -100,12 +104,11 @@ void lode_text_trim(struct lode_text_out *o, size_t from)
 void lode_text_heading_begin(struct lode_text_out *o, unsigned level)
 {
     if (o->heading) lode_text_heading_end(o);
-    lode_text_break(o, LODE_BREAK_PARAGRAPH);
     o->bullet = false;
     o->cell = false;
-    flush(o);
+    lode_text_break(o, LODE_BREAK_PARAGRAPH);
     o->heading = level;
-    o->heading_at = o->buf.len;
+    o->heading_empty = true;
 }
 
 /* "A > B > C" of the current headings, at most LODE_HEADING_MAX bytes. */
@@ -142,9 +145,11 @@ void lode_text_heading_end(struct lode_text_out *o)
 {
     const unsigned level = o->heading;
     if (!level) return;
+    const bool empty = o->heading_empty;
     o->heading = 0;
+    o->heading_empty = false;
     lode_text_break(o, LODE_BREAK_PARAGRAPH);
-    if (o->buf.failed || o->buf.len == o->heading_at) return;
+    if (o->buf.failed || empty) return;
     if (o->marks.len / sizeof(struct lode_heading_mark) >= LODE_HEADINGS_MAX) return;
     struct lode_str text = lode_str_n(o->buf.ptr + o->heading_at, o->buf.len - o->heading_at);
     if (level > 2 && is_box_title(text)) return;
