@@ -289,7 +289,7 @@ static enum lode_code add_node(struct parse *p, uint32_t parent, enum node_claus
 static enum lode_code add_condition(struct parse *p, uint32_t parent, enum node_clause clause,
                                     const struct lode_jv *v, const char *at)
 {
-    struct filter_node *n;
+    struct filter_node *n = NULL;
     if (lode_jv_type(v) != LODE_J_OBJECT) {
         return lode_fail(p->err, LODE_EINVAL, "%s: must be a condition (an object), not %s", at,
                          lode_jtype_name(lode_jv_type(v)));
