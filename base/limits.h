@@ -37,9 +37,9 @@ enum {
     /* tokenizer */
     LODE_TOKENIZER_FILE_MAX = 32 << 20, /* bytes of tokenizer.json; the largest common one has 17 */
     LODE_TOKENIZER_MEM_MAX = 512 << 20, /* bytes of its strings: far above what such a file holds */
-    LODE_PIECE_MAX = 1024,              /* bytes of a piece or an added token; real ones: under 100 */
-    LODE_ADDED_TOKENS_MAX = 65536,      /* real files have 5 to 1,000 */
-    LODE_SPECIALS_MAX = 16,             /* special tokens on one side of a text; BERT has 1 */
+    LODE_PIECE_MAX = 1024,         /* bytes of a piece or an added token; real ones: under 100 */
+    LODE_ADDED_TOKENS_MAX = 65536, /* real files have 5 to 1,000 */
+    LODE_SPECIALS_MAX = 16,        /* special tokens on one side of a text; BERT has 1 */
 
     /* data */
     LODE_NAME_MAX = 64,         /* bytes of a collection name, [A-Za-z0-9_-] */
@@ -47,11 +47,11 @@ enum {
     LODE_PAYLOAD_MAX = 1 << 20, /* bytes of a point's JSON; it is read whole for every hit */
     LODE_DOC_TEXT_MAX =
         32 << 20, /* bytes of one document's text: its chunks must fit one transaction */
-    LODE_DOC_CHUNKS_MAX = 65536,  /* chunks of one document, for the same reason */
-    LODE_HEADING_MAX = 512,       /* bytes of a heading path; longer ones are cut at a character */
-    LODE_COLLECTIONS_MAX = 10000, /* per data directory */
-    LODE_KEYS_MAX = 1000,         /* API keys per data directory */
-    LODE_DOC_FIELD_MAX = 1 << 16, /* bytes of a document's title, source or root; read per hit */
+    LODE_DOC_CHUNKS_MAX = 65536,   /* chunks of one document, for the same reason */
+    LODE_HEADING_MAX = 512,        /* bytes of a heading path; longer ones are cut at a character */
+    LODE_COLLECTIONS_MAX = 10000,  /* per data directory */
+    LODE_KEYS_MAX = 1000,          /* API keys per data directory */
+    LODE_DOC_FIELD_MAX = 1 << 16,  /* bytes of a document's title, source or root; read per hit */
     LODE_JOB_FIELD_MAX = 64 << 20, /* bytes of a job's input or its list of failures */
     LODE_LOG_ENTRIES_MAX = 100000, /* changes kept in the feed; older commits are trimmed */
     LODE_GROUP_BYTES = 8 << 20, /* of batches that share a commit: what one sync writes quickly */

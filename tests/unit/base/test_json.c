@@ -163,18 +163,25 @@ static void a_nul_byte_is_refused_anywhere(void **state)
     }
 }
 
-static void nest(char *out, int depth, const char *open, const char *inner, const char *close)
+enum { NEST_BYTES = 2000 };
+
+static void nest(char out[NEST_BYTES], int depth, const char *open, const char *inner,
+                 const char *close)
 {
-    out[0] = '\0';
-    for (int i = 0; i < depth; i++) strcat(out, open);
-    strcat(out, inner);
-    for (int i = 0; i < depth; i++) strcat(out, close);
+    struct lode_buf b;
+    lode_buf_init(&b, NEST_BYTES - 1);
+    for (int i = 0; i < depth; i++) lode_buf_add_str(&b, lode_str_of(open));
+    lode_buf_add_str(&b, lode_str_of(inner));
+    for (int i = 0; i < depth; i++) lode_buf_add_str(&b, lode_str_of(close));
+    assert_false(b.failed);
+    memcpy(out, b.ptr, b.len + 1);
+    lode_buf_release(&b);
 }
 
 static void depth_and_size_are_capped(void **state)
 {
     (void)state;
-    char text[2000];
+    char text[NEST_BYTES];
     struct lode_err err = LODE_ERR_INIT;
     struct lode_json *doc = NULL;
     nest(text, LODE_JSON_DEPTH_MAX, "[", "", "]");
