@@ -31,6 +31,16 @@ static bool log_change(struct lode_rd *r, struct lode_change *out)
     return !r->bad;
 }
 
+bool lode_row_log(struct lode_rd r, uint32_t *count)
+{
+    struct lode_change change;
+    int64_t wall_ms;
+    if (!log_head(&r, &wall_ms, count)) return false;
+    for (uint32_t i = 0; i < *count; i++)
+        if (!log_change(&r, &change)) return false;
+    return lode_rd_done(&r);
+}
+
 /* --- writing --- */
 
 static void change_head(struct lode_wtx *w, enum lode_op_kind kind, lode_cid cid, uint8_t ref)

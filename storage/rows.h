@@ -38,6 +38,8 @@ void lode_row_job_put(struct lode_buf *b, const struct lode_job *job);
 bool lode_row_key(struct lode_rd r, struct lode_key *out); /* all but id */
 void lode_row_key_put(struct lode_buf *b, const struct lode_key *key);
 
+bool lode_row_log(struct lode_rd r, uint32_t *count); /* well formed throughout: oplog.c */
+
 /* --- values with checksums of their own parts --- */
 
 /* NULL, or what is wrong. key is the record's; dim 0 accepts any. Rows are not checked yet. */

@@ -175,6 +175,8 @@ void lode_cursor_close(struct lode_cursor *c);                  /* may be called
 /* --- upkeep: tend.c --- */
 enum lode_code lode_tend_start(struct lode_store *store, struct lode_err *err);
 void lode_tend_stop(struct lode_store *store);
-void lode_tend_drops(struct lode_store *store); /* a collection was dropped: its rows wait */
+enum lode_code lode_tend_finish(struct lode_store *store,
+                                struct lode_err *err); /* all drops, now */
+void lode_tend_drops(struct lode_store *store);        /* a collection was dropped: its rows wait */
 
 #endif

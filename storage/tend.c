@@ -65,6 +65,12 @@ static enum lode_code drop_step(struct lode_store *store, bool *more, struct lod
     return rc;
 }
 
+enum lode_code lode_tend_finish(struct lode_store *store, struct lode_err *err)
+{
+    for (bool more = true; more;) LODE_TRY(drop_step(store, &more, err));
+    return LODE_OK;
+}
+
 static bool stopping(struct lode_store *store)
 {
     pthread_mutex_lock(&store->tend_lock);
