@@ -181,10 +181,16 @@ static void drop_inbox(struct lode_http_loop *loop)
     }
 }
 
+void lode_loop_join(struct lode_http_loop *loop)
+{
+    if (loop->started) pthread_join(loop->thread, NULL);
+    loop->started = false;
+}
+
 void lode_loop_release(struct lode_http_loop *loop)
 {
     if (!loop->http) return;
-    if (loop->started) pthread_join(loop->thread, NULL);
+    if (loop->listener) lode_listener_close(loop->http);
     drop_inbox(loop);
     lode_conns_close(loop, false);
     lode_conns_reap(loop);

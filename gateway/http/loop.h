@@ -60,7 +60,8 @@ struct lode_http_loop {
 enum lode_code lode_loop_init(struct lode_http_loop *loop, struct lode_http *h,
                               struct lode_err *err);
 enum lode_code lode_loop_start(struct lode_http_loop *loop, unsigned index, struct lode_err *err);
-void lode_loop_release(struct lode_http_loop *loop); /* joined; may be called twice */
+void lode_loop_join(struct lode_http_loop *loop);
+void lode_loop_release(struct lode_http_loop *loop); /* once all are joined; twice is fine */
 void lode_loop_wake(struct lode_http_loop *loop);    /* any thread */
 void lode_loop_deal(struct lode_http_loop *loop, struct lode_conn *c); /* any thread */
 

@@ -58,10 +58,9 @@ static unsigned connections_cap(unsigned wanted)
 static void release(struct lode_http *h)
 {
     if (h->loops) {
-        for (unsigned i = 0; i < h->loop_count; i++) {
-            if (h->loops[i].listener && !h->loops[i].started) lode_listener_close(h);
-            lode_loop_release(&h->loops[i]);
-        }
+        /* All end before any is released: a loop may wake the first one to the last. */
+        for (unsigned i = 0; i < h->loop_count; i++) lode_loop_join(&h->loops[i]);
+        for (unsigned i = 0; i < h->loop_count; i++) lode_loop_release(&h->loops[i]);
     }
     lode_queue_free(h->queue);
     lode_router_free(h->router);

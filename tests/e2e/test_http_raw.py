@@ -29,7 +29,10 @@ PATIENCE = 20  # seconds until a test gives up; far beyond what is expected
 class Server:
     def __init__(self, **options):
         args = ["%s=%d" % item for item in options.items()]
-        self.proc = subprocess.Popen([ECHO, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # A sanitized build must not hold freed memory back from the tests that watch it.
+        env = {"ASAN_OPTIONS": "quarantine_size_mb=1", **os.environ}
+        self.proc = subprocess.Popen([ECHO, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     env=env)
         self.port = int(self.proc.stdout.readline().split()[1])
 
     def connect(self, source=None):
