@@ -9,6 +9,7 @@ it happens, and not before it may.
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
 import resource
 import select
@@ -21,7 +22,8 @@ import pytest
 
 import http_cases
 
-ECHO = os.environ.get("LODE_HTTP_ECHO", "build/tests/unit/gateway/lode_http_echo")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ECHO = os.environ.get("LODE_HTTP_ECHO", str(ROOT / "build/tests/unit/gateway/lode_http_echo"))
 POISON = b"GET /echo?poison HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PATIENCE = 20  # seconds until a test gives up; far beyond what is expected
 
