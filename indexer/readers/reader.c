@@ -173,8 +173,12 @@ enum lode_code lode_read(struct lode_str bytes, const struct lode_read_opts *opt
 
 bool lode_name_reserved(struct lode_str name)
 {
-    return listed("document_id chunk title heading text start end", name) &&
-           lode_str_find_char(name, ' ') == SIZE_MAX;
+    static const char *const names[] = {"document_id", "chunk", "title", "heading",
+                                        "text",        "start", "end",   "source"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (lode_str_eqz(name, names[i])) return true;
+    }
+    return false;
 }
 
 struct lode_str lode_reading_stem(const struct lode_reading *r)

@@ -23,7 +23,9 @@ struct lode_read_doc {  /* everything lives in the arena given to lode_read, or 
     const struct lode_heading_mark *headings; /* by rising `at` */
     size_t heading_count;
     uint64_t repaired; /* invalid bytes that were replaced */
-    size_t input_end;  /* bytes of the input up to the end of this document: for progress */
+    uint64_t number;  /* of a record: its line, or its place in a JSON array from 1; 0: the document
+                         is the whole file */
+    size_t input_end; /* bytes of the input up to the end of this document: for progress */
 };
 struct lode_read_opts { /* field mapping for CSV, JSON, JSONL; "" = the usual names (_id|id, title,
                            text|contents|body|content) */

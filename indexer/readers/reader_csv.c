@@ -132,11 +132,18 @@ static void other_cell(const struct csv *c, struct lode_str name, struct lode_st
     lode_buf_add_str(lines, value);
 }
 
-/* Whether an earlier column has this name: JSON objects have no name twice. */
+/* JSON objects have no name twice: whether an earlier column has this name, or any has the one that
+ * a reserved name would get. */
 static bool repeated(const struct csv *c, struct lode_str name, size_t column)
 {
-    for (size_t i = 0; i < column; i++) {
-        if (lode_str_eq(lode_str_trim(cell(&c->header, &c->header_ends, i)), name)) return true;
+    const bool reserved = lode_name_reserved(name);
+    const size_t count = reserved ? cell_count(&c->header_ends) : column;
+    for (size_t i = 0; i < count; i++) {
+        const struct lode_str other = lode_str_trim(cell(&c->header, &c->header_ends, i));
+        if (i < column && lode_str_eq(other, name)) return true;
+        if (reserved && other.len == name.len + 1 && other.ptr[name.len] == '_' &&
+            memcmp(other.ptr, name.ptr, name.len) == 0)
+            return true;
     }
     return false;
 }
@@ -168,7 +175,7 @@ static enum lode_code give_row(struct lode_reading *r, struct csv *c, uint64_t l
                                struct lode_err *err)
 {
     char at[32];
-    struct lode_read_doc doc = {.input_end = (size_t)(c->p - c->start)};
+    struct lode_read_doc doc = {.number = line, .input_end = (size_t)(c->p - c->start)};
     snprintf(at, sizeof at, "line %llu", (unsigned long long)line);
     if (cell_count(&c->ends) == 1 && !c->cells.len) return LODE_OK; /* an empty line */
     lode_buf_clear(metadata);

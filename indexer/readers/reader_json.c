@@ -75,7 +75,7 @@ static enum lode_code one_record(struct lode_reading *r, struct cursor *c, const
         c->p = c->end;
         return lode_reading_skip(r, at, line, "is no JSON value", err);
     }
-    return lode_record_json(r, lode_str_n(from, (size_t)(c->p - from)), at, line,
+    return lode_record_json(r, lode_str_n(from, (size_t)(c->p - from)), at, line, c->number,
                             (size_t)(c->p - c->start), err);
 }
 
@@ -151,7 +151,7 @@ enum lode_code lode_read_jsonl(struct lode_reading *r, struct lode_str text, str
         number++;
         if (!line.len) continue;
         snprintf(at, sizeof at, "line %llu", (unsigned long long)number);
-        LODE_TRY(lode_record_json(r, line, at, number, end, err));
+        LODE_TRY(lode_record_json(r, line, at, number, number, end, err));
     }
     return LODE_OK;
 }

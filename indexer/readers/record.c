@@ -22,7 +22,7 @@ enum lode_field lode_field_of(const struct lode_read_opts *opts, struct lode_str
         {opts->id_field, LODE_FIELD_ID, {"_id", "id", "doc_id", "docid"}},
         {opts->title_field, LODE_FIELD_TITLE, {"title"}},
         {opts->text_field, LODE_FIELD_TEXT, {"text", "contents", "body", "content", "passage"}},
-        {LODE_STR_NONE, LODE_FIELD_SOURCE, {"source"}},
+        {LODE_STR_NONE, LODE_FIELD_SOURCE, {opts->strict ? "source" : NULL}},
         {LODE_STR_NONE, LODE_FIELD_METADATA, {"metadata"}},
     };
     const size_t count = sizeof rows / sizeof rows[0];
@@ -205,10 +205,11 @@ static void fill(struct record *rec, const struct lode_jv *root, const struct lo
 }
 
 enum lode_code lode_record_json(struct lode_reading *r, struct lode_str json, const char *at,
-                                uint64_t line, size_t input_end, struct lode_err *err)
+                                uint64_t line, uint64_t number, size_t input_end,
+                                struct lode_err *err)
 {
     struct lode_json *parsed = NULL;
-    struct lode_read_doc doc = {.input_end = input_end};
+    struct lode_read_doc doc = {.number = number, .input_end = input_end};
     struct record rec = {.problem = NULL};
     struct lode_buf id;
     struct lode_buf metadata;

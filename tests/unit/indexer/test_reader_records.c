@@ -111,7 +111,8 @@ static void one_object_an_array_and_a_documents_list_are_read(void **state)
         assert_int_equal(c.count, rows[i].count);
         if (i == 0) {
             assert_string_equal(c.docs[0].text, "x]}\"");
-            assert_string_equal(c.docs[0].source, "s");
+            assert_string_equal(c.docs[0].source, "");
+            assert_string_equal(c.docs[0].metadata, "{\"source_\":\"s\"}");
         }
         release(&c);
     }
@@ -153,6 +154,17 @@ static void a_strict_reading_names_the_record(void **state)
     release(&c);
 }
 
+static void a_request_may_name_the_source(void **state)
+{
+    struct read_case c;
+    const struct lode_read_opts opts = {.media_type = LODE_STR("application/json"), .strict = true};
+    (void)state;
+    read_bytes(&c, LODE_STR("{\"text\":\"a\",\"source\":\"http://x\"}"), &opts);
+    assert_string_equal(c.docs[0].source, "http://x");
+    assert_string_equal(c.docs[0].metadata, "");
+    release(&c);
+}
+
 static void hostile_json_is_read_to_its_end(void **state)
 {
     static const char *const fills[] = {
@@ -181,8 +193,7 @@ static void csv_maps_its_header(void **state)
                "ID,Title,Text,Year,Source\r\n1,T,\"a, \"\"b\"\"\r\nc\",1999,s\r\n\r\n2,,x,,\r\n");
     assert_int_equal(c.rc, LODE_OK);
     assert_int_equal(c.count, 2);
-    assert_doc(&c, 0, "1", "T", "a, \"b\"\r\nc", "{\"Year\":\"1999\"}");
-    assert_string_equal(c.docs[0].source, "s");
+    assert_doc(&c, 0, "1", "T", "a, \"b\"\r\nc", "{\"Year\":\"1999\",\"Source\":\"s\"}");
     assert_doc(&c, 1, "2", "", "x", "");
     release(&c);
 }
@@ -240,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_broken_record_of_an_array_spoils_no_other),
         cmocka_unit_test(unfinished_json_is_an_error_in_words),
         cmocka_unit_test(a_strict_reading_names_the_record),
+        cmocka_unit_test(a_request_may_name_the_source),
         cmocka_unit_test(hostile_json_is_read_to_its_end),
         cmocka_unit_test(csv_maps_its_header),
         cmocka_unit_test(delimiters_are_found_and_tabs_are_tabs),
