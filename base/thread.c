@@ -229,10 +229,9 @@ static void raise_generation(struct lode_pool *p)
 static void wait_idle(struct lode_pool *p)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0) break;
+        if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0) return;
         pause_cpu();
     }
-    /* Taken even when idle already: the last helper may still hold the lock for its signal. */
     pthread_mutex_lock(&p->lock);
     while (atomic_load(&p->busy) != 0) pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);

@@ -14,8 +14,9 @@
 
 #include "base/vec.h"
 
-#if defined(LODE_TEST_AVX512_MODEL)
-extern const struct lode_vec_ops lode_vec_avx512_model; /* vec_avx512.c over SIMDe */
+#if defined(LODE_TEST_VEC_MODELS) /* vec_avx512.c and vec_neon.c over SIMDe */
+extern const struct lode_vec_ops lode_vec_avx512_model;
+extern const struct lode_vec_ops lode_vec_neon_model;
 #endif
 
 enum { LENGTH_MAX = 130, OFFSETS = 3 };
@@ -93,11 +94,12 @@ static void every_level_of_this_cpu_gives_the_bits_of_the_reference(void **state
     assert_null(lode_vec_level("mmx"));
 }
 
-static void the_avx512_code_gives_the_bits_of_the_reference_in_its_model(void **state)
+static void avx512_and_neon_code_give_the_bits_of_the_reference_in_a_model(void **state)
 {
     (void)state;
-#if defined(LODE_TEST_AVX512_MODEL)
+#if defined(LODE_TEST_VEC_MODELS)
     compare_with_reference(&lode_vec_avx512_model);
+    compare_with_reference(&lode_vec_neon_model);
 #else
     skip();
 #endif
@@ -163,7 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_level_of_this_cpu_gives_the_bits_of_the_reference),
-        cmocka_unit_test(the_avx512_code_gives_the_bits_of_the_reference_in_its_model),
+        cmocka_unit_test(avx512_and_neon_code_give_the_bits_of_the_reference_in_a_model),
         cmocka_unit_test(the_sums_are_right_within_rounding),
         cmocka_unit_test(finiteness_is_judged_at_every_place),
         cmocka_unit_test(normalising_gives_length_one_or_leaves_the_vector_alone),
