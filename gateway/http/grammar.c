@@ -134,13 +134,18 @@ size_t lode_http_decode(struct lode_str s, bool plus, char *out)
     return n;
 }
 
-bool lode_http_is_clean(struct lode_str decoded)
+bool lode_http_is_clean_path(struct lode_str decoded)
 {
     for (size_t i = 0; i < decoded.len; i++) {
         unsigned char c = (unsigned char)decoded.ptr[i];
         if (c < 0x20 || c == 0x7f) return false;
     }
     return lode_utf8_valid(decoded);
+}
+
+bool lode_http_is_clean_query(struct lode_str decoded)
+{
+    return lode_str_find_char(decoded, 0) == SIZE_MAX && lode_utf8_valid(decoded);
 }
 
 static const struct {

@@ -29,8 +29,9 @@ bool lode_http_host_is_address(struct lode_str name);
 /* Decodes %XX once (and '+' to a space when plus is set) into out, which has room for s.len bytes.
  * Returns the length, or SIZE_MAX when a '%' is malformed. */
 size_t lode_http_decode(struct lode_str s, bool plus, char *out);
-/* Decoded text that no handler should see: control bytes, invalid UTF-8. */
-bool lode_http_is_clean(struct lode_str decoded);
+/* Decoded text that a handler may see: valid UTF-8 without NUL; a path without any control byte. */
+bool lode_http_is_clean_path(struct lode_str decoded);
+bool lode_http_is_clean_query(struct lode_str decoded);
 
 /* The method of a token, 0 when the server does not know it. Case matters. */
 enum lode_method lode_http_method(struct lode_str token);

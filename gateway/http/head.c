@@ -237,8 +237,8 @@ static bool decode_path(struct lode_http_parser *p)
     size_t room = p->raw_path.len;
     size_t len = lode_http_decode(p->raw_path, false, p->spare);
     struct lode_str path = lode_str_n(p->spare, len);
-    if (len == SIZE_MAX || !lode_http_is_clean(path)) {
-        return lode_http_refuse(p, 400, "the decoded path is not clean UTF-8");
+    if (len == SIZE_MAX || !lode_http_is_clean_path(path)) {
+        return lode_http_refuse(p, 400, "the decoded path holds a control byte or invalid UTF-8");
     }
     if (lode_str_find(p->raw_path, LODE_STR("//")) != SIZE_MAX) {
         return lode_http_refuse(p, 400, "the path has an empty segment");
@@ -253,8 +253,8 @@ static bool check_query(struct lode_http_parser *p)
 {
     char text[LODE_HTTP_LINE_MAX];
     size_t len = lode_http_decode(p->query, true, text); /* a target is within one line */
-    if (len == SIZE_MAX || !lode_http_is_clean(lode_str_n(text, len))) {
-        return lode_http_refuse(p, 400, "the decoded query is not clean UTF-8");
+    if (len == SIZE_MAX || !lode_http_is_clean_query(lode_str_n(text, len))) {
+        return lode_http_refuse(p, 400, "the decoded query holds a NUL or invalid UTF-8");
     }
     return true;
 }

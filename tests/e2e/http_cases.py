@@ -31,6 +31,7 @@ WHOLE = b"5\r\nhello\r\n0\r\n\r\n"
 GOOD = {
     "get": get(),
     "get-query": get(b"/echo?q=a+b%20c&x=[1]{2}|\"3\""),
+    "get-query-newline": get(b"/echo?q=a%0Ab"),
     "post": post(b"Content-Length: 5\r\n"),
     "post-empty": post(b"Content-Length: 0\r\n", b""),
     "post-no-length": post(b"", b""),
