@@ -163,16 +163,16 @@ static void connections_are_kept_as_the_version_says(void **state)
 
 static void a_line_may_be_as_long_as_its_bound_and_no_longer(void **state)
 {
-    static char request[LODE_HTTP_LINE_MAX + 64];
     (void)state;
-    for (int over = 0; over <= 1; over++) {
-        int path = LODE_HTTP_LINE_MAX - (int)strlen("GET  HTTP/1.1") + over;
-        char *at = request;
-        at += sprintf(at, "GET /");
-        memset(at, 'a', (size_t)path - 1);
-        at += path - 1;
-        sprintf(at, " HTTP/1.1\r\nHost: h\r\n\r\n");
-        expect_text(request, over ? "\nbad 414 " : "waits in state 0");
+    for (size_t over = 0; over <= 1; over++) {
+        struct lode_buf request;
+        lode_buf_init(&request, 2 * LODE_HTTP_LINE_MAX);
+        lode_buf_add_str(&request, LODE_STR("GET /"));
+        memset(lode_buf_grow(&request, LODE_HTTP_LINE_MAX - strlen("GET / HTTP/1.1") + over), 'a',
+               LODE_HTTP_LINE_MAX - strlen("GET / HTTP/1.1") + over);
+        lode_buf_add_str(&request, LODE_STR(" HTTP/1.1\r\nHost: h\r\n\r\n"));
+        expect_text(request.ptr, over ? "\nbad 414 " : "waits in state 0");
+        lode_buf_release(&request);
     }
 }
 
