@@ -105,9 +105,21 @@ static int open_mapped(const char *dir, size_t map_bytes, unsigned flags, MDB_en
     return 0;
 }
 
+/* LMDB takes an empty file for a new one, even where it must not write. */
+static enum lode_code not_empty(const char *path, struct lode_err *err)
+{
+    struct stat file;
+    if (stat(path, &file)) return lode_fail_errno(err, errno, "%s", path);
+    if (file.st_size) return LODE_OK;
+    return lode_fail(err, LODE_ECORRUPT, "%s: the file is empty; restore it from a backup", path);
+}
+
 enum lode_code lode_env_open(const char *dir, const struct lode_env_opts *opts, MDB_env **out,
                              struct lode_err *err)
 {
+    char path[LODE_PATH_CAP];
+    LODE_TRY(lode_path_join(path, dir, LODE_DATA_FILE, err));
+    if (opts->peek) LODE_TRY(not_empty(path, err));
     const unsigned flags = opts->peek ? MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS : MDB_NOTLS;
     size_t map_bytes = opts->peek ? PEEK_MAP_BYTES : opts->map_bytes;
     int rc = open_mapped(dir, map_bytes, flags, out);
@@ -115,10 +127,7 @@ enum lode_code lode_env_open(const char *dir, const struct lode_env_opts *opts, 
         map_bytes /= 2;
         rc = open_mapped(dir, map_bytes, flags, out);
     }
-    if (!rc) return LODE_OK;
-    char what[LODE_PATH_CAP];
-    LODE_TRY(lode_path_join(what, dir, LODE_DATA_FILE, err));
-    return lode_fail_mdb(err, rc, what);
+    return rc ? lode_fail_mdb(err, rc, path) : LODE_OK;
 }
 
 enum lode_code lode_env_tables(MDB_txn *txn, unsigned flags, MDB_dbi dbi[LODE_T_COUNT],
