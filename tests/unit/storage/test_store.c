@@ -143,8 +143,14 @@ static void a_truncated_data_file_is_refused_not_read(void **state)
     world_close(w);
     data_path(w, path);
     assert_int_equal(stat(path, &st), 0);
-    const off_t cuts[] = {st.st_size - 1, st.st_size - 4096, st.st_size * 3 / 4, 5 * 4096,
-                          3 * 4096 + 7,   2 * 4096,          4096,               100,
+    const off_t cuts[] = {st.st_size - 1,
+                          st.st_size - 4096,
+                          st.st_size * 3 / 4,
+                          5 * 4096,
+                          3 * 4096 + 7,
+                          2 * 4096,
+                          4096,
+                          100,
                           0};
     const unsigned count = sizeof cuts / sizeof cuts[0];
     for (unsigned i = 0; i < count; i++) {
