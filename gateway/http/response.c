@@ -209,6 +209,13 @@ static void default_fail(const struct lode_err *err, struct lode_reply *reply)
     lode_buf_add_str(&reply->body, LODE_STR("\"}"));
 }
 
+/* Unless opts->fail has written that header itself. */
+static void add_once(struct lode_buf *lines, const char *name, const char *value)
+{
+    if (lode_str_find(lode_buf_str(lines), lode_str_of(name)) != SIZE_MAX) return;
+    lode_buf_printf(lines, "%s%s\r\n", name, value);
+}
+
 void lode_exchange_fail(struct lode_exchange *x, const struct lode_http_opts *opts, int status,
                         const struct lode_err *err, const char *extra,
                         struct lode_http_scratch *scratch)
@@ -225,10 +232,8 @@ void lode_exchange_fail(struct lode_exchange *x, const struct lode_http_opts *op
     else
         default_fail(err, &reply);
     if (extra) lode_buf_add_str(&reply.headers, lode_str_of(extra));
-    if (reply.status == 401) {
-        lode_buf_add_str(&reply.headers, LODE_STR("WWW-Authenticate: Bearer\r\n"));
-    }
-    if (reply.status == 503) lode_buf_add_str(&reply.headers, LODE_STR("Retry-After: 1\r\n"));
+    if (reply.status == 401) add_once(&reply.headers, "WWW-Authenticate: ", "Bearer");
+    if (reply.status == 503) add_once(&reply.headers, "Retry-After: ", "1");
     lode_exchange_reply(x, opts, &reply, &scratch->date);
 }
 
