@@ -130,6 +130,20 @@ enum {
     LODE_CHUNK_BYTES_MAX = 32 << 10, /* bytes of a chunk: words unknown to the model are one token
                                         however long they are */
     LODE_CHUNK_PIECE = 64 << 10,     /* bytes tokenised at a time */
+
+    /* ingest */
+    LODE_INGEST_QUEUE_MAX = 256,        /* documents waiting for a stage; a full queue blocks, never
+                                          drops */
+    LODE_INGEST_BYTES_MAX = 64 << 20,   /* of documents read and not yet committed; then reading
+                                          waits (one larger document goes alone) */
+    LODE_INGEST_BATCH_TOKENS = 32768,   /* tokens of one embedding call: enough to sort by length,
+                                          short enough to be stopped within seconds */
+    LODE_INGEST_COMMIT_DOCUMENTS = 64,  /* of one commit, or */
+    LODE_INGEST_COMMIT_BYTES = 4 << 20, /* bytes of one commit, whichever comes first */
+    LODE_INGEST_PROGRESS_MS = 200,      /* between two progress reports */
+    LODE_JOBS_KEPT = 1000,              /* finished jobs; older ones are deleted */
+    LODE_JOB_FAILED_MAX = 100,          /* failures listed in a job; the rest is counted */
+    LODE_JOB_SAVE_MS = 1000,            /* between two records of a running job's progress */
 };
 
 #endif
