@@ -112,6 +112,8 @@ static const struct bad bad_texts[] = {
     {"\"\\ud800\\u0041\"", "lone surrogate"},
     {"\"\\ud800x\"", "lone surrogate"},
     {"\"\\udc00\"", "lone surrogate"},
+    {"\"\\ud83d\\uffff\"", "lone surrogate"},
+    {"\"\\ud83d\\ud83d\"", "lone surrogate"},
     {"\"\xFF\"", "invalid UTF-8 at byte 1"},
     {"\"\xFE"
      "12\"",

@@ -69,6 +69,8 @@ static void a_full_or_closed_queue_says_so_at_once(void **state)
     assert_false(lode_queue_push(q, &b));
     assert_ptr_equal(lode_queue_pop(q), &a); /* what was in it still comes out */
     assert_null(lode_queue_pop(q));
+    assert_false(lode_queue_push(q, &b)); /* room now, but closed */
+    assert_false(lode_queue_try_push(q, &b));
     lode_queue_free(q);
     lode_queue_free(NULL);
 }
