@@ -235,35 +235,14 @@ const char *lode_store_dir(const struct lode_store *store)
 
 /* --- figures --- */
 
-static enum lode_code free_pages(const struct lode_rtxn *txn, uint64_t *out, struct lode_err *err)
-{
-    enum { FREELIST = 0 }; /* LMDB's own table: transaction -> count and numbers of free pages */
-    MDB_cursor *cursor;
-    MDB_val key, ids;
-    int rc = mdb_cursor_open(txn->mdb, FREELIST, &cursor);
-    if (rc) return lode_fail_mdb(err, rc, "free pages");
-    *out = 0;
-    while ((rc = mdb_cursor_get(cursor, &key, &ids, MDB_NEXT)) == 0) {
-        size_t count = 0;
-        if (ids.mv_size >= sizeof count) memcpy(&count, ids.mv_data, sizeof count);
-        *out += count;
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? LODE_OK : lode_fail_mdb(err, rc, "free pages");
-}
-
 enum lode_code lode_store_stats(struct lode_store *store, struct lode_store_stats *out,
                                 struct lode_err *err)
 {
     MDB_envinfo info;
     struct stat file;
-    struct lode_rtxn *txn;
     uint64_t unused = 0;
     int fd;
-    LODE_TRY(lode_rtxn_begin(store, &txn, err));
-    const enum lode_code rc = free_pages(txn, &unused, err);
-    lode_rtxn_end(txn);
-    if (rc) return rc;
+    LODE_TRY(lode_store_free_pages(store, &unused, err));
     mdb_env_info(store->env, &info);
     mdb_env_get_fd(store->env, &fd);
     if (fstat(fd, &file)) return lode_fail_errno(err, errno, "%s", store->dir);

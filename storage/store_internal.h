@@ -120,6 +120,8 @@ enum lode_code lode_wtxn_begin(struct lode_store *store, struct lode_rtxn *txn,
  * disk from a failing one. */
 enum lode_code lode_wtxn_commit(struct lode_rtxn *txn, uint64_t need_bytes, struct lode_err *err);
 void lode_wtxn_abort(struct lode_rtxn *txn);
+/* Pages of the data file that hold nothing. Reads LMDB's whole free list. */
+enum lode_code lode_store_free_pages(struct lode_store *store, uint64_t *out, struct lode_err *err);
 void lode_txn_pool_release(struct lode_store *store);
 
 /* --- records: table.c --- */

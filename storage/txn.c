@@ -236,6 +236,34 @@ lode_lsn lode_rtxn_lsn(const struct lode_rtxn *txn)
     return txn->state.lsn;
 }
 
+/* --- room --- */
+
+static enum lode_code free_pages(const struct lode_rtxn *txn, uint64_t *out, struct lode_err *err)
+{
+    enum { FREELIST = 0 }; /* LMDB's own table: transaction -> count and numbers of free pages */
+    MDB_cursor *cursor;
+    MDB_val key, ids;
+    int rc = mdb_cursor_open(txn->mdb, FREELIST, &cursor);
+    if (rc) return lode_fail_mdb(err, rc, "free pages");
+    *out = 0;
+    while ((rc = mdb_cursor_get(cursor, &key, &ids, MDB_NEXT)) == 0) {
+        size_t count = 0;
+        if (ids.mv_size >= sizeof count) memcpy(&count, ids.mv_data, sizeof count);
+        *out += count;
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? LODE_OK : lode_fail_mdb(err, rc, "free pages");
+}
+
+enum lode_code lode_store_free_pages(struct lode_store *store, uint64_t *out, struct lode_err *err)
+{
+    struct lode_rtxn *txn;
+    LODE_TRY(lode_rtxn_begin(store, &txn, err)); /* LMDB shows the list to readers only */
+    const enum lode_code rc = free_pages(txn, out, err);
+    lode_rtxn_end(txn);
+    return rc;
+}
+
 /* --- writing --- */
 
 static int start_write(struct lode_store *store, struct lode_rtxn *txn)

@@ -45,19 +45,32 @@ static void settle(struct lode_member *m, enum lode_code rc)
 
 /* --- one member --- */
 
+/* Below the reserve a write may still use pages of the file that deletes have freed, as long as
+ * half the reserve is left: scattered pages may not suit large values, and the file then grows. */
+static enum lode_code has_room(const struct lode_wtx *w, const struct lode_member *m,
+                               uint64_t disk_free, struct lode_err *err)
+{
+    enum { SLACK = 1 << 20 }; /* bytes of tree pages written beside the records */
+    struct lode_store *store = w->r.store;
+    const uint64_t reserve = store->reserve_bytes;
+    uint64_t pages = 0;
+    if (!m->needs_room || !reserve || disk_free == UINT64_MAX) return LODE_OK;
+    if (disk_free >= m->bytes && disk_free - m->bytes >= reserve) return LODE_OK;
+    if (disk_free >= reserve / 2) LODE_TRY(lode_store_free_pages(store, &pages, err));
+    if (pages * store->page_bytes >= 2 * m->bytes + SLACK) return LODE_OK;
+    return lode_fail(err, LODE_EFULL,
+                     "%s: %llu MiB are free on the disk and %llu MiB are kept in reserve; "
+                     "nothing was written (deletes still work)",
+                     store->dir, (unsigned long long)(disk_free / LODE_MIB),
+                     (unsigned long long)(reserve / LODE_MIB));
+}
+
 /* Reads only; a failure leaves the transaction as it was. */
 static enum lode_code member_check(struct lode_wtx *w, struct lode_member *m, uint64_t disk_free)
 {
     m->bytes = 0;
     for (size_t i = 0; i < m->count; i++) LODE_TRY(lode_op_check(w, &m->ops[i], &m->bytes, m->err));
-    const uint64_t reserve = w->r.store->reserve_bytes;
-    if (m->needs_room && disk_free != UINT64_MAX && disk_free < reserve + m->bytes)
-        return lode_fail(m->err, LODE_EFULL,
-                         "%s: %llu MiB are free on the disk and %llu MiB are kept in reserve; "
-                         "nothing was written (deletes still work)",
-                         w->r.store->dir, (unsigned long long)(disk_free / LODE_MIB),
-                         (unsigned long long)(reserve / LODE_MIB));
-    return LODE_OK;
+    return has_room(w, m, disk_free, m->err);
 }
 
 static enum lode_code member_apply(struct lode_wtx *w, struct lode_member *m)
