@@ -44,7 +44,7 @@ assert.h ctype.h errno.h fenv.h float.h inttypes.h limits.h locale.h math.h setj
 stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h strings.h time.h uchar.h wchar.h
 arpa/inet.h dirent.h dlfcn.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h malloc.h netdb.h netinet/in.h
 netinet/tcp.h poll.h pthread.h sched.h semaphore.h spawn.h syslog.h termios.h unistd.h utime.h
-sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/prctl.h sys/random.h sys/resource.h
+sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/mount.h sys/prctl.h sys/random.h sys/resource.h
 sys/select.h sys/sendfile.h sys/signalfd.h sys/socket.h sys/stat.h sys/statfs.h sys/statvfs.h sys/syscall.h
 sys/sysinfo.h sys/time.h sys/timerfd.h sys/types.h sys/uio.h sys/un.h sys/utsname.h sys/wait.h
 cpuid.h immintrin.h nmmintrin.h x86intrin.h arm_neon.h
@@ -178,7 +178,7 @@ class Checker:
         layer = path.split('/')[0]
         for number, line in enumerate(code_only(text).split('\n'), 1):
             for call in CALL.findall(line):
-                if call in BANNED:
+                if call in BANNED and not (call == 'system' and layer == 'tests'):
                     self.fault('banned', path, number, '%s: use %s' % (call, BANNED[call]))
                 if call in HEAP and layer in LAYERS and path != 'base/mem.c':
                     self.fault('heap', path, number, '%s: allocate through base/mem.h' % call)
