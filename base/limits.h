@@ -136,7 +136,7 @@ enum {
                                           drops */
     LODE_INGEST_BYTES_MAX = 64 << 20,   /* of documents read and not yet committed; then reading
                                           waits (one larger document goes alone) */
-    LODE_INGEST_BATCH_TOKENS = 32768,   /* tokens of one embedding call: enough to sort by length,
+    LODE_INGEST_BATCH_TOKENS = 8192,   /* tokens of one embedding call: enough to sort by length,
                                           short enough to be stopped within seconds */
     LODE_INGEST_COMMIT_DOCUMENTS = 64,  /* of one commit, or */
     LODE_INGEST_COMMIT_BYTES = 4 << 20, /* bytes of one commit, whichever comes first */
