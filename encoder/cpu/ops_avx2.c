@@ -54,9 +54,9 @@ static inline vf vf_round(vf x) /* to the nearest integer */
 {
     return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-static inline vf vf_pow2(vf n) /* 2^n for integral n in [-126, 127] */
+static inline vf vf_pow2(vf n) /* 2^n for integral n in [-126, 127]; n + 2^23 ends in n's bits */
 {
-    __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    __m256i e = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(8388608.0f + 127.0f)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
 }
 static inline float vf_sum(vf x)

@@ -61,14 +61,18 @@ static inline vf vf_round(vf x) /* to the nearest integer */
 {
     return _mm512_roundscale_ps(x, 0);
 }
-static inline vf vf_pow2(vf n) /* 2^n for integral n in [-126, 127] */
+static inline vf vf_pow2(vf n) /* 2^n for integral n in [-126, 127]; n + 2^23 ends in n's bits */
 {
-    __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    __m512i e = _mm512_castps_si512(_mm512_add_ps(n, _mm512_set1_ps(8388608.0f + 127.0f)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(e, 23));
 }
 static inline float vf_sum(vf x)
 {
-    return _mm512_reduce_add_ps(x);
+    float lanes[LANES];
+    _mm512_storeu_ps(lanes, x);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
 }
 
 #include "encoder/cpu/ops_simd.h"

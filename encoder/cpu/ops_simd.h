@@ -54,20 +54,22 @@ static inline vf gelu_erf_of(vf x)
                               -5.528017556e-03f, 3.039716739e-03f,  -9.698687320e-04f,
                               5.455137125e-04f,  -6.798868733e-04f, 2.774600316e-04f};
     const float limit = 5.25f;
-    vf c = vf_max(vf_min(x, vf_set1(limit)), vf_set1(-limit));
+    x = vf_max(x, vf_set1(-limit)); /* below, the result is 0 to 4e-7 */
+    vf c = vf_min(x, vf_set1(limit));
     vf t = vf_fma(vf_mul(c, c), vf_set1(2.0f / (limit * limit)), vf_set1(-1.0f));
     vf s = vf_set1(p[14]);
     for (int i = 13; i >= 0; i--) s = vf_fma(s, t, vf_set1(p[i]));
     return vf_mul(x, vf_fma(c, s, vf_set1(0.5f)));
 }
 
-/* x / (1 + exp(-2 z)), z = sqrt(2/pi) (x + 0.044715 x^3): the tanh form written with one exp */
+/* x / (1 + exp(-2 z)), z = sqrt(2/pi) (x + 0.044715 x^3): the tanh form with one exponential */
 static inline vf gelu_tanh_of(vf x)
 {
     const float scale = -2.0f * 0.7978845608f * 1.4426950409f;
+    x = vf_max(x, vf_set1(-10.0f)); /* below, the result is 0 to 1e-22 */
     vf cube = vf_mul(vf_mul(x, x), vf_mul(x, vf_set1(0.044715f)));
     vf e = vf_mul(vf_add(x, cube), vf_set1(scale));
-    e = exp2_of(vf_min(e, vf_set1(126.0f)));
+    e = exp2_of(e);
     return vf_div(x, vf_add(vf_set1(1.0f), e));
 }
 
