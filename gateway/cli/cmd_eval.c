@@ -26,7 +26,7 @@ struct evaluation {
     struct lode_eval_set set;
     struct lode_collection collection;
     struct term_progress progress;
-    struct term_interrupt interrupt;
+    struct lode_cancel cancel;
     struct lode_ingest_progress ingested;
     struct lode_eval_scores sum;
     double query_seconds;
@@ -53,7 +53,7 @@ static enum lode_code index_corpus(struct evaluation *e, struct lode_err *err)
     const struct lode_ingest_opts opts = {.store = e->app->store,
                                           .encoder = e->app->encoder,
                                           .cid = e->collection.cid,
-                                          .cancel = &e->interrupt.cancel,
+                                          .cancel = &e->cancel,
                                           .progress = show_ingest,
                                           .arg = e};
     LODE_TRY(lode_ingest_paths(&opts, paths, 1, &e->ingested, err));
@@ -62,11 +62,12 @@ static enum lode_code index_corpus(struct evaluation *e, struct lode_err *err)
                          (unsigned long long)e->ingested.failed);
     }
     if (!lode_cli_on(e->cli, "ann")) return LODE_OK;
-    return lode_index_build(e->app->index, e->collection.cid, true, &e->interrupt.cancel, NULL,
-                            NULL, &flag, err);
+    return lode_index_build(e->app->index, e->collection.cid, true, &e->cancel, NULL, NULL, &flag,
+                            err);
 }
 
-/* Scores one query; hits whose id is the query's own are dropped, as BEIR does. */
+/* Scores one query. Of its LODE_RUN_MAX hits one whose id is the query's own is dropped: in
+ * collections made of questions it is the question itself. */
 static enum lode_code run_query(struct evaluation *e, struct lode_search_request *req, size_t index,
                                 struct lode_arena *arena, struct lode_err *err)
 {
@@ -96,7 +97,7 @@ static enum lode_code run_queries(struct evaluation *e, struct lode_err *err)
     struct lode_arena arena;
     enum lode_code rc = LODE_OK;
     req.collection = lode_str_of(e->cli->config.collection);
-    req.limit = LODE_RUN_MAX + 1;
+    req.limit = LODE_RUN_MAX;
     req.best_chunk_per_document = true;
     req.ef = (uint32_t)lode_cli_u64(e->cli, "ef", 1, LODE_EF_MAX, 0);
     if (lode_cli_on(e->cli, "exact")) req.mode = LODE_SEARCH_EXACT;
@@ -105,7 +106,7 @@ static enum lode_code run_queries(struct evaluation *e, struct lode_err *err)
     const uint64_t start = lode_now_ns();
     for (size_t i = 0; !rc && i < e->set.count; i++) {
         lode_arena_reset(&arena);
-        if (lode_canceled(&e->interrupt.cancel))
+        if (lode_canceled(&e->cancel))
             rc = lode_fail(err, LODE_ECANCELED, "stopped");
         else
             rc = run_query(e, &req, i, &arena, err);
@@ -170,11 +171,11 @@ static int run(struct cli *cli)
         return lode_cli_usage(cli, "--exact and --ann exclude each other");
     }
     lode_progress_init(&e.progress);
-    enum lode_code rc = lode_interrupt_watch(&e.interrupt, &err);
-    if (!rc) rc = lode_scratch_make(&scratch, &err);
+    lode_interrupt_watch(&e.cancel);
+    enum lode_code rc = lode_scratch_make(&scratch, &err);
     if (!rc) rc = evaluate_in(&e, &scratch, &err);
     lode_scratch_remove(&scratch);
-    lode_interrupt_end(&e.interrupt);
+    lode_interrupt_end();
     if (cli->usage_error) return CLI_USAGE;
     if (!rc) return CLI_OK;
     const int code = lode_cli_fail(&err);

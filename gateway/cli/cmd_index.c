@@ -24,7 +24,7 @@ struct index_run {
     struct cli *cli;
     struct lode_app *app;
     struct term_progress progress;
-    struct term_interrupt interrupt;
+    struct lode_cancel cancel;
     struct lode_ingest_progress total; /* as last reported */
     struct lode_buf failed;            /* JSON array members, or lines for people */
     uint64_t failed_count;
@@ -103,7 +103,7 @@ static enum lode_code fill_opts(struct index_run *run, struct lode_ingest_opts *
                                       .cid = run->collection.cid,
                                       .prune = lode_cli_on(run->cli, "prune"),
                                       .force = lode_cli_on(run->cli, "force"),
-                                      .cancel = &run->interrupt.cancel,
+                                      .cancel = &run->cancel,
                                       .progress = show_progress,
                                       .failed = note_failure,
                                       .arg = run};
@@ -153,9 +153,8 @@ static enum lode_code ingest(struct index_run *run, struct lode_err *err)
 static enum lode_code build(struct index_run *run, struct lode_err *err)
 {
     if (lode_cli_on(run->cli, "no-segment")) return LODE_OK;
-    const enum lode_code rc =
-        lode_index_build(run->app->index, run->collection.cid, false, &run->interrupt.cancel,
-                         show_build, run, &run->built, err);
+    const enum lode_code rc = lode_index_build(run->app->index, run->collection.cid, false,
+                                               &run->cancel, show_build, run, &run->built, err);
     return rc == LODE_EBUSY ? LODE_OK : rc;
 }
 
@@ -260,13 +259,12 @@ static int index_with(struct index_run *run, unsigned parts)
 static int run_index(struct cli *cli)
 {
     struct index_run run = {.cli = cli};
-    struct lode_err err = LODE_ERR_INIT;
     lode_buf_init(&run.failed, FAILED_BYTES_MAX);
     lode_progress_init(&run.progress);
-    if (lode_interrupt_watch(&run.interrupt, &err)) return lode_cli_fail(&err);
+    lode_interrupt_watch(&run.cancel);
     const int rc =
         index_with(&run, LODE_APP_STORE | LODE_APP_CREATE | LODE_APP_INDEX | LODE_APP_ENCODER);
-    lode_interrupt_end(&run.interrupt);
+    lode_interrupt_end();
     lode_buf_release(&run.failed);
     return rc;
 }

@@ -9,7 +9,7 @@ enum { FINDINGS_BYTES_MAX = 64 << 20 };
 struct maintain {
     struct cli *cli;
     struct term_progress progress;
-    struct term_interrupt interrupt;
+    struct lode_cancel cancel;
     struct lode_buf findings; /* JSON array members */
 };
 
@@ -61,8 +61,8 @@ static int check_with(struct maintain *m, struct lode_app *app)
 {
     struct lode_check_report report = {0};
     struct lode_err err = LODE_ERR_INIT;
-    const enum lode_code rc = lode_store_check(app->store, note_finding, show_step, m,
-                                               &m->interrupt.cancel, &report, &err);
+    const enum lode_code rc =
+        lode_store_check(app->store, note_finding, show_step, m, &m->cancel, &report, &err);
     lode_progress_clear(&m->progress);
     return rc ? lode_cli_fail(&err) : report_check(m, &report);
 }
@@ -74,8 +74,8 @@ static int run_check(struct cli *cli)
     struct lode_err err = LODE_ERR_INIT;
     lode_progress_init(&m.progress);
     lode_buf_init(&m.findings, FINDINGS_BYTES_MAX);
-    enum lode_code code = lode_interrupt_watch(&m.interrupt, &err);
-    if (!code) code = lode_app_open(&cli->config, LODE_APP_STORE, &app, &err);
+    lode_interrupt_watch(&m.cancel);
+    const enum lode_code code = lode_app_open(&cli->config, LODE_APP_STORE, &app, &err);
     int rc = CLI_DATA;
     if (code) {
         lode_cli_fail(&err);
@@ -83,7 +83,7 @@ static int run_check(struct cli *cli)
         rc = check_with(&m, &app);
         lode_app_close(&app);
     }
-    lode_interrupt_end(&m.interrupt);
+    lode_interrupt_end();
     lode_buf_release(&m.findings);
     return rc;
 }

@@ -117,7 +117,7 @@ static void print_hit(const struct term *t, const struct lode_hit *h, size_t ran
         fprintf(t->to, "%*s%s" LODE_STR_FMT "%s\n", PASSAGE_INDENT, "", lode_term_dim(t),
                 LODE_STR_ARG(h->document_id), lode_term_plain(t));
     }
-    if (h->heading.len) {
+    if (h->heading.len && !lode_str_eq(h->heading, h->title)) {
         fprintf(t->to, "%*s%s" LODE_STR_FMT "%s\n", PASSAGE_INDENT, "", lode_term_dim(t),
                 LODE_STR_ARG(h->heading), lode_term_plain(t));
     }
@@ -132,7 +132,7 @@ static void print_hit(const struct term *t, const struct lode_hit *h, size_t ran
 static void print_plan(const struct term *t, const struct lode_plan *p)
 {
     fprintf(t->to, "\nplan    %s: %s\n", p->method, p->why);
-    fprintf(t->to, "points  %llu candidates, %llu of them newer than the segment",
+    fprintf(t->to, "points  %llu candidates, %llu of them outside a segment",
             (unsigned long long)p->candidates, (unsigned long long)p->delta);
     if (p->ef) fprintf(t->to, "; ef %u", p->ef);
     fprintf(t->to, "\nwork    %llu scanned, %llu refined, %llu visited, %llu re-scored\n",

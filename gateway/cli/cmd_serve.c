@@ -15,10 +15,10 @@ static const struct cli_flag flags[] = {
     {"dtype", 0, "TYPE", "number type of the encoder: auto, f32"},
     {NULL, 0, NULL, NULL}};
 
-static void wait_for_stop(const struct term_interrupt *interrupt)
+static void wait_for_stop(const struct lode_cancel *stop)
 {
     const struct timespec nap = {.tv_nsec = 50 * 1000 * 1000};
-    while (!lode_canceled(&interrupt->cancel)) nanosleep(&nap, NULL);
+    while (!lode_canceled(stop)) nanosleep(&nap, NULL);
 }
 
 static void say_started(const struct cli *cli, const struct lode_app *app, unsigned port)
@@ -33,7 +33,7 @@ static void say_started(const struct cli *cli, const struct lode_app *app, unsig
     fflush(stdout);
 }
 
-static int serve_with(struct cli *cli, struct lode_app *app, const struct term_interrupt *interrupt)
+static int serve_with(struct cli *cli, struct lode_app *app, const struct lode_cancel *stop)
 {
     struct lode_api *api = NULL;
     struct lode_err err = LODE_ERR_INIT;
@@ -44,7 +44,7 @@ static int serve_with(struct cli *cli, struct lode_app *app, const struct term_i
         return CLI_DATA;
     }
     say_started(cli, app, lode_api_port(api));
-    wait_for_stop(interrupt);
+    wait_for_stop(stop);
     lode_api_stop(api, STOP_GRACE_MS);
     return CLI_OK;
 }
@@ -53,19 +53,19 @@ static int run(struct cli *cli)
 {
     const unsigned parts = LODE_APP_STORE | LODE_APP_CREATE | LODE_APP_INDEX | LODE_APP_BACKGROUND |
                            LODE_APP_ENCODER | LODE_APP_MODEL_MAYBE | LODE_APP_JOBS;
-    struct term_interrupt interrupt;
+    struct lode_cancel stop = {.stop = false};
     struct lode_app app;
     struct lode_err err = LODE_ERR_INIT;
     int rc = CLI_DATA;
-    if (lode_interrupt_watch(&interrupt, &err)) return lode_cli_fail(&err);
+    lode_interrupt_watch(&stop);
     if (lode_app_open(&cli->config, parts, &app, &err)) {
         lode_cli_fail(&err);
     } else {
         if (!app.encoder) fputs("lode: no model found: text requests will be refused\n", stderr);
-        rc = serve_with(cli, &app, &interrupt);
+        rc = serve_with(cli, &app, &stop);
         lode_app_close(&app);
     }
-    lode_interrupt_end(&interrupt);
+    lode_interrupt_end();
     return rc;
 }
 

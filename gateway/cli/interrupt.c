@@ -1,48 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* Ctrl-C without a signal handler (and so without a global): the signals are blocked, and a thread
- * waits for them. */
+/* Ctrl-C and SIGTERM. A handler cannot be given an argument, so this is the one place of lode with
+ * a variable that is not in anybody's context. Waiting for blocked signals in a thread instead does
+ * not work: libraries start threads before main runs, and those do not block them. */
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/term.h"
 
-static void stop_signals(sigset_t *set)
+static _Atomic(struct lode_cancel *) watched;
+
+static void on_signal(int signal_number)
 {
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGUSR1); /* sent by lode_interrupt_end: stop waiting */
+    struct lode_cancel *cancel = atomic_load(&watched);
+    (void)signal_number;
+    if (!cancel || lode_canceled(cancel)) _exit(CLI_INTERRUPTED); /* the second time: at once */
+    lode_cancel_set(cancel);
 }
 
-static void *wait_for_signal(void *arg)
+static void handle(void (*handler)(int))
 {
-    struct term_interrupt *i = arg;
-    sigset_t set;
-    int signal_number = 0;
-    stop_signals(&set);
-    while (sigwait(&set, &signal_number) == 0 && signal_number != SIGUSR1) {
-        if (lode_canceled(&i->cancel)) _exit(CLI_INTERRUPTED); /* the second time: at once */
-        lode_cancel_set(&i->cancel);
-    }
-    return NULL;
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
-enum lode_code lode_interrupt_watch(struct term_interrupt *i, struct lode_err *err)
+void lode_interrupt_watch(struct lode_cancel *cancel)
 {
-    sigset_t set;
-    *i = (struct term_interrupt){.running = false};
-    stop_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    LODE_TRY(lode_thread_start(&i->thread, "lode-signals", wait_for_signal, i, err));
-    i->running = true;
-    return LODE_OK;
+    atomic_store(&watched, cancel);
+    handle(on_signal);
 }
 
-void lode_interrupt_end(struct term_interrupt *i)
+void lode_interrupt_end(void)
 {
-    if (!i->running) return;
-    pthread_kill(i->thread, SIGUSR1);
-    pthread_join(i->thread, NULL);
-    i->running = false;
+    handle(SIG_DFL);
+    atomic_store(&watched, NULL);
 }

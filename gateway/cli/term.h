@@ -36,14 +36,8 @@ void lode_progress_init(struct term_progress *p);
 void lode_progress_show(struct term_progress *p, double fraction, double eta_s, const char *tail);
 void lode_progress_clear(struct term_progress *p); /* wipes the line before other output */
 
-/* Ctrl-C (and SIGTERM) sets cancel once; a second one ends the process. Call before other threads
- * start. */
-struct term_interrupt {
-    struct lode_cancel cancel;
-    pthread_t thread;
-    bool running;
-};
-enum lode_code lode_interrupt_watch(struct term_interrupt *i, struct lode_err *err);
-void lode_interrupt_end(struct term_interrupt *i);
+/* interrupt.c: Ctrl-C (and SIGTERM) sets cancel once; a second one ends the process. One at a time. */
+void lode_interrupt_watch(struct lode_cancel *cancel);
+void lode_interrupt_end(void);
 
 #endif
