@@ -60,9 +60,10 @@ def tokenizer(normalizer, chars=100, prefix="##", added=()):
 
 ADDED = [AddedToken("CAFÉ", normalized=True, single_word=True), AddedToken("new day", normalized=True, lstrip=True, rstrip=True),
          AddedToken("b c", normalized=False), AddedToken("<d>", normalized=False, lstrip=True, rstrip=True),
-         AddedToken("a.b", normalized=False, single_word=True), AddedToken("中", normalized=True)]
+         AddedToken("a.b", normalized=False, single_word=True)]
+IDEOGRAPHS = [AddedToken("中", normalized=True), AddedToken("<d>", normalized=False, lstrip=True), AddedToken("日 本", normalized=True, lstrip=True)]
 ADDED_TEXTS = ["a New Day  b", "newday new  day", "new daynew day", "xcafe cafe café! cafe\u0301s", "a <d> b", "<d><d>", " <d>  \u00a0 ", "a.b a.bc ab.b a.b",
-               "a b c d", "b cb c", "日中 中a", "[MASK] <d> [SEP]", "é a.b\u0301", "new day", "a\u0301new day\u0323 ", "<d", "café", "cafécafé"]
+               "a b c d", "b cb c", "日中 中a", "[MASK] <d> [SEP]", "é a.b\u0301", "new day", "a\u0301new day\u0323 ", "<d", "café", "cafécafé", "new day  <d>", "new day \x01 <d>", "日 本", "a  日 本 中", "日本 中文"]
 
 
 def spans(text, encoding):
@@ -94,6 +95,7 @@ def main():
     write("accents_kept", tokenizer(bert(strip_accents=False)), TEXTS)
     write("raw_text", tokenizer(bert(clean_text=False, handle_chinese_chars=False), chars=20), TEXTS)
     write("added", tokenizer(bert(), added=ADDED), ADDED_TEXTS + TEXTS[:60])
+    write("ideographs", tokenizer(bert(), added=IDEOGRAPHS), ADDED_TEXTS + TEXTS[60:140])
     write("windows", tokenizer(bert()), TEXTS[::7], windows=(2, 3, 5, 16))
 
 

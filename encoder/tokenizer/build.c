@@ -131,6 +131,30 @@ static enum lode_code fold_content(struct lode_tokenizer *tok, const struct lode
                      LODE_STR_ARG(a->content));
 }
 
+static bool starts_with_space(struct lode_str s)
+{
+    uint32_t cp = 0;
+    lode_utf8_decode(s.ptr, s.ptr + s.len, &cp);
+    return lode_uni(cp)->flags & LODE_UNI_SPACE;
+}
+
+/* A token that takes the space behind it and one that begins with a space (an ideograph does, once
+ * normalised) could overlap. */
+static enum lode_code check_spaces(const struct lode_tokenizer *tok,
+                                   const struct lode_trie_key *keys, size_t count,
+                                   struct lode_err *err)
+{
+    bool rstrip = false;
+    for (size_t i = 0; i < count; i++) rstrip |= tok->added[keys[i].value].rstrip;
+    for (size_t i = 0; rstrip && i < count; i++)
+        if (starts_with_space(keys[i].bytes))
+            return lode_fail(err, LODE_EUNSUPPORTED,
+                             "added token '" LODE_STR_FMT
+                             "': begins with white space while another has rstrip",
+                             LODE_STR_ARG(tok->added[keys[i].value].content));
+    return LODE_OK;
+}
+
 /* The trie of the added tokens with this `normalized`. Of equal folded contents the first special
  * one counts, else the first: keys are listed the other way round, and the last one wins. */
 static enum lode_code build_added_trie(struct lode_tokenizer *tok, bool normalized,
@@ -148,33 +172,13 @@ static enum lode_code build_added_trie(struct lode_tokenizer *tok, bool normaliz
             count++;
         }
     }
+    if (!rc) rc = check_spaces(tok, keys, count, err);
     if (!rc) rc = lode_trie_sort(keys, &count, err);
     if (!rc) rc = lode_trie_build(out, keys, count, err);
     for (size_t i = 0; !rc && !normalized && i < count; i++)
         tok->starts_raw[(uint8_t)keys[i].bytes.ptr[0]] = true;
     lode_free(keys);
     return rc;
-}
-
-static bool starts_with_space(struct lode_str s)
-{
-    uint32_t cp = 0;
-    lode_utf8_decode(s.ptr, s.ptr + s.len, &cp);
-    return lode_uni(cp)->flags & LODE_UNI_SPACE;
-}
-
-/* A token that takes the space behind it and one that begins with a space would overlap. */
-static enum lode_code check_spaces(const struct lode_tok_spec *spec, struct lode_err *err)
-{
-    bool rstrip = false;
-    for (size_t i = 0; i < spec->added_count; i++) rstrip |= spec->added[i].rstrip;
-    for (size_t i = 0; rstrip && i < spec->added_count; i++)
-        if (starts_with_space(spec->added[i].content))
-            return lode_fail(err, LODE_EUNSUPPORTED,
-                             "added_tokens[%zu].content: begins with white space while another "
-                             "token has rstrip",
-                             i);
-    return LODE_OK;
 }
 
 /* Which of two equal ones would count depends on more than their order, so neither does. */
@@ -195,7 +199,6 @@ static enum lode_code set_added(struct lode_tokenizer *tok, const struct lode_to
                                 struct lode_err *err)
 {
     if (spec->added_count == 0) return LODE_OK;
-    LODE_TRY(check_spaces(spec, err));
     LODE_TRY(check_equal(spec, err));
     tok->added = lode_arena_alloc(&tok->arena, spec->added_count, sizeof *tok->added);
     if (!tok->added) return nomem(err);

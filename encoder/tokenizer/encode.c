@@ -43,17 +43,48 @@ static void end_segment(struct lode_tok_run *r)
     lode_tok_word_end(r);
 }
 
+static void take(struct lode_tok_run *r, const struct lode_tok_match *m, size_t *at)
+{
+    end_segment(r);
+    lode_tok_emit(r, m->id, m->span);
+    r->split_end = m->span.end;
+    *at = m->span.end;
+}
+
+static bool match_at(struct lode_tok_run *r, size_t at, struct lode_tok_match *m)
+{
+    return r->tok->starts_raw[(uint8_t)r->text.ptr[at]] && lode_tok_raw_match(r, at, m);
+}
+
 /* An added token at text[*at]: the segment before it ends, *at moves behind it. */
 static bool take_added(struct lode_tok_run *r, size_t *at)
 {
     struct lode_tok_match m;
-    if (!r->tok->starts_raw[(uint8_t)r->text.ptr[*at]]) return false;
-    if (!lode_tok_raw_match(r, *at, &m)) return false;
-    end_segment(r);
-    lode_tok_emit(r, m.id, m.span);
-    r->split_end = m.span.end;
-    *at = m.span.end;
+    if (!match_at(r, *at, &m)) return false;
+    take(r, &m, at);
     return true;
+}
+
+/* White space at text[*at] that the added token behind it strips: the segment ends before it, which
+ * tokens of the normalised text can tell. Each run of white space is looked through once. */
+static bool take_added_ahead(struct lode_tok_run *r, size_t *at)
+{
+    struct lode_tok_match m;
+    size_t ahead = *at;
+    if (!r->tok->folded_chars_max || *at < r->looked_to) return false;
+    while (ahead < r->text.len) {
+        uint32_t cp;
+        size_t n = lode_utf8_decode(r->text.ptr + ahead, r->text.ptr + r->text.len, &cp);
+        if (!(lode_uni(cp)->flags & LODE_UNI_SPACE)) break;
+        ahead += n;
+        if (ahead == r->text.len || !match_at(r, ahead, &m)) continue;
+        r->looked_to = ahead;
+        if (m.span.start > *at) return false;
+        take(r, &m, at);
+        return true;
+    }
+    r->looked_to = ahead;
+    return false;
 }
 
 /* From text[at], where no word is open, up to and including the next character of ASCII that ends
@@ -65,7 +96,7 @@ static size_t slow_path(struct lode_tok_run *r, size_t at, bool *bad)
     const char *end = text + r->text.len;
     bool open = true;
     while (open && at < r->text.len && !r->stop) {
-        if (take_added(r, &at)) return at;
+        if (take_added(r, &at) || take_added_ahead(r, &at)) return at;
         uint32_t cp;
         size_t n = lode_utf8_decode(text + at, end, &cp);
         if (cp == 0xFFFD && n == 1) {

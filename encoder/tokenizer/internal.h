@@ -101,6 +101,7 @@ struct lode_tok_run {
     bool nomem;
     size_t split_end;     /* end of the last added token: white space before it is taken */
     size_t no_match_from; /* an added token may not begin before it */
+    size_t looked_to;     /* white space before it hides no stripping token */
     struct lode_norm_stream norm;
     struct lode_tok_word word;
     struct lode_tok_folded folded;

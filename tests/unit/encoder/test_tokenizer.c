@@ -130,6 +130,12 @@ static void added_tokens_are_found_as_in_the_golden_tokens(void **state)
     check_golden_file("added");
 }
 
+static void added_ideographs_are_found_as_in_the_golden_tokens(void **state)
+{
+    (void)state;
+    check_golden_file("ideographs");
+}
+
 static void narrow_windows_cut_as_in_the_golden_tokens(void **state)
 {
     (void)state;
@@ -344,6 +350,25 @@ static void steps_that_are_not_known_are_refused_by_name(void **state)
     assert_refused(JSON(BERT_NORM, BERT_PRE, "null", "{\"type\":\"BPE\"}", ""), no, "BPE");
 }
 
+#define STRIPPING(content, normalized)                                                             \
+    "{\"id\":99,\"content\":\"" content "\",\"single_word\":false,\"lstrip\":false,"               \
+    "\"rstrip\":true,\"normalized\":" normalized ",\"special\":false}"
+
+static void added_tokens_that_could_overlap_are_refused(void **state)
+{
+    (void)state;
+    const enum lode_code no = LODE_EUNSUPPORTED;
+    assert_refused(JSON(BERT_NORM, BERT_PRE, "null", MODEL(VOCAB),
+                        STRIPPING("x", "false") "," ADDED(" y", "false")),
+                   no, "white space");
+    assert_refused(JSON(BERT_NORM, BERT_PRE, "null", MODEL(VOCAB),
+                        STRIPPING("x", "true") "," ADDED("\xe4\xb8\xad", "true")),
+                   no, "white space");
+    lode_tokenizer_close(
+        open_json(JSON(BERT_NORM, BERT_PRE, "null", MODEL(VOCAB),
+                       STRIPPING("x", "false") "," ADDED("\xe4\xb8\xad", "true"))));
+}
+
 static void malformed_files_are_refused_naming_the_field(void **state)
 {
     (void)state;
@@ -464,6 +489,7 @@ int main(void)
         cmocka_unit_test(model_that_keeps_accents_gives_the_golden_tokens),
         cmocka_unit_test(model_without_cleaning_gives_the_golden_tokens),
         cmocka_unit_test(added_tokens_are_found_as_in_the_golden_tokens),
+        cmocka_unit_test(added_ideographs_are_found_as_in_the_golden_tokens),
         cmocka_unit_test(narrow_windows_cut_as_in_the_golden_tokens),
         cmocka_unit_test(text_that_is_not_utf8_is_refused_with_the_place),
         cmocka_unit_test(replacement_character_itself_is_valid),
@@ -474,6 +500,7 @@ int main(void)
         cmocka_unit_test(vocabulary_can_be_asked),
         cmocka_unit_test(added_token_outside_the_vocabulary_gets_the_next_id),
         cmocka_unit_test(steps_that_are_not_known_are_refused_by_name),
+        cmocka_unit_test(added_tokens_that_could_overlap_are_refused),
         cmocka_unit_test(malformed_files_are_refused_naming_the_field),
         cmocka_unit_test(digest_follows_meaning_not_the_file),
         cmocka_unit_test(vocab_alone_takes_its_switches_from_the_config),
