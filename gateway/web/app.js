@@ -57,7 +57,7 @@ function hitElement(hit) {
   open.type = "button";
   open.addEventListener("click", () => read(hit).catch((e) => say(e.message, true)));
   title.append(open);
-  const where = [hit.heading, hit.source].filter(Boolean).join("  ·  ");
+  const where = [hit.heading !== hit.title && hit.heading, hit.source].filter(Boolean).join("  ·  ");
   const passage = element("p", "passage");
   marked(passage, hit.text ?? JSON.stringify(hit.metadata), hit.sentence);
   item.append(title, element("p", "where", where), passage);
@@ -88,14 +88,14 @@ async function search(more) {
   say("Searching…");
   const began = performance.now();
   const reply = await call("POST", `/collections/${encodeURIComponent(shown.collection)}/search`, {
-    query: shown.query, limit: PAGE, offset: shown.count,
+    query: shown.query, limit: PAGE, offset: shown.count, per_document: true,
   });
   const ms = performance.now() - began;
   shown.count += reply.hits.length;
   $("hits").append(...reply.hits.map(hitElement));
   $("more").hidden = reply.hits.length < PAGE;
   const cut = reply.lode.plan.query_truncated ? " The question was longer than the model reads; its end was left out." : "";
-  say(shown.count ? `${shown.count} passages · ${reply.lode.plan.method} · ${ms.toFixed(0)} ms.${cut}` : `Nothing found.${cut}`);
+  say(shown.count ? `${shown.count} documents, each with its best passage · ${reply.lode.plan.method} · ${ms.toFixed(0)} ms.${cut}` : `Nothing found.${cut}`);
 }
 
 async function start() {
