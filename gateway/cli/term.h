@@ -36,7 +36,8 @@ void lode_progress_init(struct term_progress *p);
 void lode_progress_show(struct term_progress *p, double fraction, double eta_s, const char *tail);
 void lode_progress_clear(struct term_progress *p); /* wipes the line before other output */
 
-/* interrupt.c: Ctrl-C (and SIGTERM) sets cancel once; a second one ends the process. One at a time. */
+/* interrupt.c: Ctrl-C (and SIGTERM) sets cancel once; a second one ends the process. One watch at
+ * a time. */
 void lode_interrupt_watch(struct lode_cancel *cancel);
 void lode_interrupt_end(void);
 

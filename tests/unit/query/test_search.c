@@ -347,6 +347,13 @@ static void a_point_as_query_is_not_among_its_own_hits(void **state)
     for (size_t i = 0; i < r.count; i++) assert_int_not_equal(r.hits[i].id.num, 33);
 }
 
+static uint64_t document_number(const struct lode_hit *h)
+{
+    uint64_t n = UINT64_MAX;
+    assert_true(lode_str_u64(lode_str_sub(h->document_id, 3, SIZE_MAX), DOCUMENTS - 1, &n));
+    return n;
+}
+
 static void a_document_shows_once_when_asked_for_even_if_its_chunks_come_first(void **state)
 {
     static const float axis[DIM] = {1.0f};
@@ -355,14 +362,14 @@ static void a_document_shows_once_when_asked_for_even_if_its_chunks_come_first(v
     req.vector = axis;
     req.limit = 10;
     struct lode_search_result r = ask(*state, &req);
-    for (size_t i = 0; i < 10; i++) assert_true(atoi(r.hits[i].document_id.ptr + 3) < 3);
+    for (size_t i = 0; i < 10; i++) assert_true(document_number(&r.hits[i]) < 3);
     req.best_chunk_per_document = true;
     for (req.limit = 1; req.limit <= DOCUMENTS + 1; req.limit += 13) {
         memset(seen, 0, sizeof seen);
         r = ask(*state, &req);
         assert_int_equal(r.count, req.limit < DOCUMENTS ? req.limit : DOCUMENTS);
         for (size_t i = 0; i < r.count; i++) {
-            const int doc = atoi(r.hits[i].document_id.ptr + 3);
+            const uint64_t doc = document_number(&r.hits[i]);
             assert_false(seen[doc]);
             seen[doc] = true;
         }
