@@ -51,10 +51,12 @@ static enum lode_code run_all(struct lode_run *run, struct lode_ingest_progress 
     pthread_mutex_init(&run->lock, NULL);
     pthread_mutex_init(&run->report_lock, NULL);
     pthread_cond_init(&run->changed, NULL);
+    lode_map_init(&run->pending, true);
     run->err = LODE_ERR_INIT;
     run->start_ns = lode_now_ns();
     const enum lode_code rc = run_checked(run, err);
     if (out) lode_progress_snapshot(run, out);
+    lode_map_release(&run->pending);
     lode_seen_release(&run->seen_ids);
     lode_seen_release(&run->seen_sources);
     pthread_cond_destroy(&run->changed);

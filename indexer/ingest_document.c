@@ -85,7 +85,6 @@ static struct lode_str wished_id(const struct lode_ingest_file *file,
 struct stored {
     bool found;
     bool same_root, same_source;
-    bool api;          /* came by a request */
     bool source_there; /* its source is a file that exists */
     uint8_t hash[LODE_SHA256_BYTES];
     uint8_t stat[LODE_STAT_BYTES];
@@ -101,6 +100,17 @@ static bool exists(struct lode_str path)
     return lode_file_exists(text);
 }
 
+/* Who has an id; the content is not compared with that of a document in flight. */
+static void take_owner(struct stored *out, const struct lode_ingest_file *file,
+                       struct lode_str root, struct lode_str source)
+{
+    out->found = true;
+    out->same_root = lode_str_eq(root, file->root);
+    out->same_source = lode_str_eq(source, file->source);
+    out->source_there = !out->same_source && root.len && exists(source);
+    snprintf(out->source, sizeof out->source, LODE_STR_FMT, LODE_STR_ARG(source));
+}
+
 static enum lode_code look_up(struct lode_run *run, const struct lode_ingest_file *file,
                               struct lode_str id, struct stored *out, struct lode_err *err)
 {
@@ -108,17 +118,18 @@ static enum lode_code look_up(struct lode_run *run, const struct lode_ingest_fil
     struct lode_document doc;
     struct lode_err none = LODE_ERR_INIT;
     *out = (struct stored){.found = false};
+    struct lode_ingest_file *owner = lode_run_pending(run, id);
+    if (owner) {
+        take_owner(out, file, owner->root, owner->source);
+        lode_ingest_file_unref(owner);
+        return LODE_OK;
+    }
     LODE_TRY(lode_rtxn_begin(run->opts->store, &txn, err));
     const enum lode_code rc = lode_document_get(txn, &run->collection, id, &doc, &none);
     if (!rc) {
-        out->found = true;
-        out->same_root = lode_str_eq(doc.root, file->root);
-        out->same_source = lode_str_eq(doc.source, file->source);
-        out->api = doc.root.len == 0;
-        out->source_there = !out->same_source && !out->api && exists(doc.source);
+        take_owner(out, file, doc.root, doc.source);
         memcpy(out->hash, doc.hash, sizeof out->hash);
         memcpy(out->stat, doc.source_stat, sizeof out->stat);
-        snprintf(out->source, sizeof out->source, LODE_STR_FMT, LODE_STR_ARG(doc.source));
     }
     lode_rtxn_end(txn);
     if (rc && rc != LODE_ENOTFOUND) *err = none;

@@ -57,10 +57,33 @@ struct lode_item *lode_item_new(enum lode_item_kind kind, struct lode_ingest_fil
     return item;
 }
 
+/* lock held */
+static void forget_pending(struct lode_run *run, const struct lode_item *item)
+{
+    uint64_t file = 0;
+    if (item->kind != LODE_ITEM_DOCUMENT || !item->weight) return;
+    /* another input may have taken the id over meanwhile */
+    if (lode_map_get(&run->pending, item->doc.id, &file) && file == (uintptr_t)item->file)
+        lode_map_remove(&run->pending, item->doc.id);
+}
+
+struct lode_ingest_file *lode_run_pending(struct lode_run *run, struct lode_str id)
+{
+    uint64_t value = 0;
+    pthread_mutex_lock(&run->lock);
+    struct lode_ingest_file *file = lode_map_get(&run->pending, id, &value)
+                                        ? (struct lode_ingest_file *)(uintptr_t)value
+                                        : NULL;
+    if (file) atomic_fetch_add(&file->refs, 1);
+    pthread_mutex_unlock(&run->lock);
+    return file;
+}
+
 void lode_item_free(struct lode_run *run, struct lode_item *item)
 {
     if (!item) return;
     pthread_mutex_lock(&run->lock);
+    forget_pending(run, item);
     run->in_flight -= item->weight;
     pthread_cond_broadcast(&run->changed);
     pthread_mutex_unlock(&run->lock);
@@ -79,9 +102,12 @@ enum lode_code lode_run_send(struct lode_run *run, struct lode_item *item, struc
         pthread_cond_wait(&run->changed, &run->lock);
     run->in_flight += weight;
     item->weight = weight;
+    const bool noted = item->kind != LODE_ITEM_DOCUMENT ||
+                       lode_map_put(&run->pending, item->doc.id, (uintptr_t)item->file);
     pthread_mutex_unlock(&run->lock);
-    if (lode_queue_push(run->to_embed, item)) return LODE_OK;
+    if (noted && lode_queue_push(run->to_embed, item)) return LODE_OK;
     lode_item_free(run, item);
+    if (!noted) return lode_fail_nomem(err, LODE_DOC_ID_MAX, "the ids in flight");
     return lode_fail(err, LODE_ECANCELED, "stopped");
 }
 

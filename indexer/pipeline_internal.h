@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "base/map.h"
 #include "indexer/chunkers/chunker.h"
 #include "indexer/ingest.h"
 #include "indexer/seen.h"
@@ -88,7 +89,10 @@ struct lode_run {
     struct lode_ingest_progress progress;
     uint64_t worked_bytes; /* of bytes_done, what was not merely skipped */
     size_t in_flight;      /* bytes of items between reading and commit */
-    enum lode_code rc;     /* first failure of any stage */
+    struct lode_map
+        pending;       /* id of each document in flight -> its lode_ingest_file: the store does
+                                not know it yet */
+    enum lode_code rc; /* first failure of any stage */
     struct lode_err err;
     enum lode_code late_rc; /* first failure that let everything else go on */
     struct lode_err late_err;
@@ -110,6 +114,10 @@ void lode_run_report(struct lode_run *run, struct lode_ingest_file *file, struct
                      const char *reason);
 /* Waits for room, then queues the item for embedding; takes it over in any case. */
 enum lode_code lode_run_send(struct lode_run *run, struct lode_item *item, struct lode_err *err);
+
+/* The input that a document with this id, still in flight, came from; NULL: none is. The caller drops
+ * it with unref. Ask this before the store: what is in neither was never there. */
+struct lode_ingest_file *lode_run_pending(struct lode_run *run, struct lode_str id);
 
 struct lode_item *lode_item_new(enum lode_item_kind kind,
                                 struct lode_ingest_file *file); /* or NULL */
