@@ -170,6 +170,34 @@ static void a_truncated_data_file_is_refused_not_read(void **state)
     assert_true(refused >= count - 3);
 }
 
+/* As a crash between a commit and the lengthening of the file leaves it. */
+static void a_file_that_lacks_only_free_pages_is_mended(void **state)
+{
+    struct world *w = *state;
+    char path[WORLD_PATH + 32];
+    struct stat st;
+    struct lode_rtxn txn;
+    bool found = false;
+    static char value[40000];
+    const struct lode_dbkey key = lode_key_bytes(LODE_STR("0123456789abcdef"));
+    const lode_cid cid = make_collection(w->store, "docs", WORLD_DIM, LODE_DOT);
+    put_point(w->store, cid, 1, 1, "{}");
+    good(lode_wtxn_begin(w->store, &txn, &err)); /* takes pages at the end and never writes them */
+    good(lode_tab_put(&txn, LODE_T_INPUTS, &key, lode_str_n(value, sizeof value), &err));
+    good(lode_tab_delete(&txn, LODE_T_INPUTS, &key, &found, &err));
+    good(lode_wtxn_commit(&txn, 0, &err));
+    world_close(w);
+    data_path(w, path);
+    assert_int_equal(stat(path, &st), 0);
+    const off_t whole = st.st_size;
+    assert_int_equal(truncate(path, whole - 3 * 4096), 0);
+    world_reopen(w);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size == whole);
+    expect_point(w->store, "docs", 1, 1, "{}");
+    expect_clean(w->store);
+}
+
 static void bytes_that_are_no_store_are_refused(void **state)
 {
     struct world *w = *state;
@@ -327,6 +355,7 @@ int main(void)
         in_world(an_exclusive_holder_keeps_others_out_in_words),
         in_world(a_newer_format_is_refused_in_words_and_left_untouched),
         in_world(a_truncated_data_file_is_refused_not_read),
+        in_world(a_file_that_lacks_only_free_pages_is_mended),
         in_world(bytes_that_are_no_store_are_refused),
         in_world(another_lmdb_environment_is_not_taken_for_a_store),
         in_world(a_map_smaller_than_the_data_of_another_process_follows),
