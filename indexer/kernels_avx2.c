@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernels in AVX2. A nibble (<= 15) times a query code (<= 127), added in pairs by maddubs, is
- * at most 3,810, so eight such sums fit in 16 bits and nothing ever saturates: they are widened to
- * 32 bits once per eight steps of 32 bytes. */
+ * at most 3,810, so eight such sums fit in 16 bits and nothing ever saturates; they are widened to
+ * 32 bits in time. */
 #include <immintrin.h>
 
 #include "indexer/kernels.h"
 
-enum { STEP = 32 /* bytes */, STEPS_MAX = 8 /* before 16 bits could overflow: 8 * 3810 < 32768 */ };
-
-/* Offset of the query codes that meet the low nibbles of the plane bytes at `at`. */
-#define QUERY_AT(at)                                                                               \
-    (2 * ((at) & ~(size_t)(LODE_NIBBLE_GROUP - 1)) + ((at) & (LODE_NIBBLE_GROUP - 1)))
+enum {
+    HALF = LODE_NIBBLE_GROUP / 2,
+    /* Bytes of a row that are added up in 16 bits: four steps of 32, with two sums of at most 3,810
+     * each, stay under 32,768. */
+    CHUNK = 2 * LODE_NIBBLE_GROUP,
+    AHEAD = 16384 /* bytes in front of the scan asked for: hardware prefetch stops at pages */
+};
 
 static inline __m128i sum_four(__m256i a, __m256i b, __m256i c, __m256i d)
 {
@@ -18,65 +20,64 @@ static inline __m128i sum_four(__m256i a, __m256i b, __m256i c, __m256i d)
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
 
-/* Both halves of one row's 32 bytes, added to the two 16-bit accumulators of the row. */
-static inline __attribute__((always_inline)) void nibble_step(const uint8_t *p, __m256i q_low,
-                                                              __m256i q_high, __m256i *low,
-                                                              __m256i *high)
+/* Both halves of one row's 32 bytes, added to its 16-bit sums. */
+static inline __m256i nibble_step(__m256i sum, const uint8_t *p, __m256i q_low, __m256i q_high)
 {
     const __m256i mask = _mm256_set1_epi8(15);
     const __m256i x = _mm256_load_si256((const __m256i *)(const void *)p);
-    const __m256i l = _mm256_and_si256(x, mask);
-    const __m256i h = _mm256_and_si256(_mm256_srli_epi16(x, 4), mask);
-    *low = _mm256_add_epi16(*low, _mm256_maddubs_epi16(l, q_low));
-    *high = _mm256_add_epi16(*high, _mm256_maddubs_epi16(h, q_high));
+    const __m256i low = _mm256_maddubs_epi16(_mm256_and_si256(x, mask), q_low);
+    const __m256i high =
+        _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(x, 4), mask), q_high);
+    return _mm256_add_epi16(sum, _mm256_add_epi16(low, high));
 }
 
-static inline __m256i widen(__m256i low, __m256i high)
+static inline __m256i widen(__m256i sum, __m256i wide)
 {
-    const __m256i one = _mm256_set1_epi16(1);
-    return _mm256_add_epi32(_mm256_madd_epi16(low, one), _mm256_madd_epi16(high, one));
+    return _mm256_add_epi32(wide, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
 }
 
 static inline __attribute__((always_inline)) __m128i four_rows(const uint8_t *r0, const uint8_t *r1,
                                                                const uint8_t *r2, const uint8_t *r3,
                                                                size_t stride, const int8_t *query)
 {
-    __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+    __m256i w0 = _mm256_setzero_si256(), w1 = w0, w2 = w0, w3 = w0;
     for (size_t at = 0; at < stride;) {
-        const size_t left = stride - at;
-        const size_t end = at + (left < STEP * STEPS_MAX ? left : STEP * STEPS_MAX);
-        __m256i l0 = _mm256_setzero_si256(), l1 = l0, l2 = l0, l3 = l0;
-        __m256i h0 = l0, h1 = l0, h2 = l0, h3 = l0;
-        for (; at < end; at += STEP) {
-            const int8_t *q = query + QUERY_AT(at);
-            const __m256i q_low = _mm256_loadu_si256((const __m256i *)(const void *)q);
-            const __m256i q_high =
-                _mm256_loadu_si256((const __m256i *)(const void *)(q + LODE_NIBBLE_GROUP));
-            nibble_step(r0 + at, q_low, q_high, &l0, &h0);
-            nibble_step(r1 + at, q_low, q_high, &l1, &h1);
-            nibble_step(r2 + at, q_low, q_high, &l2, &h2);
-            nibble_step(r3 + at, q_low, q_high, &l3, &h3);
-        }
-        s0 = _mm256_add_epi32(s0, widen(l0, h0));
-        s1 = _mm256_add_epi32(s1, widen(l1, h1));
-        s2 = _mm256_add_epi32(s2, widen(l2, h2));
-        s3 = _mm256_add_epi32(s3, widen(l3, h3));
+        const size_t end = stride - at < CHUNK ? stride : at + CHUNK;
+        __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+        for (; at < end; at += LODE_NIBBLE_GROUP)
+            for (size_t i = at; i < at + LODE_NIBBLE_GROUP; i += HALF) {
+                const int8_t *q = query + at + i;
+                const __m256i low = _mm256_load_si256((const __m256i *)(const void *)q);
+                const __m256i high =
+                    _mm256_load_si256((const __m256i *)(const void *)(q + LODE_NIBBLE_GROUP));
+                s0 = nibble_step(s0, r0 + i, low, high);
+                s1 = nibble_step(s1, r1 + i, low, high);
+                s2 = nibble_step(s2, r2 + i, low, high);
+                s3 = nibble_step(s3, r3 + i, low, high);
+            }
+        w0 = widen(s0, w0);
+        w1 = widen(s1, w1);
+        w2 = widen(s2, w2);
+        w3 = widen(s3, w3);
     }
-    return sum_four(s0, s1, s2, s3);
+    return sum_four(w0, w1, w2, w3);
 }
 
-static void run_avx2(const uint8_t *rows, size_t stride, size_t count, const int8_t *query,
-                     int32_t *out)
+static inline __attribute__((always_inline)) void run(const uint8_t *rows, size_t stride,
+                                                      size_t count, const int8_t *query,
+                                                      int32_t *out)
 {
     for (size_t i = 0; i < count; i += 4) {
         const uint8_t *r = rows + i * stride;
+        for (size_t j = 0; j < 4 * stride; j += 64) _mm_prefetch(r + AHEAD + j, _MM_HINT_T0);
         const __m128i s = four_rows(r, r + stride, r + 2 * stride, r + 3 * stride, stride, query);
         _mm_storeu_si128((__m128i *)(void *)(out + i), s);
     }
 }
 
-static void gather_avx2(const uint8_t *plane, size_t stride, const uint32_t *ids, size_t count,
-                        const int8_t *query, int32_t *out)
+static inline __attribute__((always_inline)) void gather(const uint8_t *plane, size_t stride,
+                                                         const uint32_t *ids, size_t count,
+                                                         const int8_t *query, int32_t *out)
 {
     for (size_t i = 0; i < count; i += 4) {
         const uint8_t *r[4];
@@ -85,6 +86,27 @@ static void gather_avx2(const uint8_t *plane, size_t stride, const uint32_t *ids
         _mm_storeu_si128((__m128i *)(void *)(out + i),
                          four_rows(r[0], r[1], r[2], r[3], stride, query));
     }
+}
+
+/* The commonest size, 384 dimensions, gets its loops unrolled by a known count. */
+enum { STRIDE_384 = 192 };
+
+static void run_avx2(const uint8_t *rows, size_t stride, size_t count, const int8_t *query,
+                     int32_t *out)
+{
+    if (stride == STRIDE_384)
+        run(rows, STRIDE_384, count, query, out);
+    else
+        run(rows, stride, count, query, out);
+}
+
+static void gather_avx2(const uint8_t *plane, size_t stride, const uint32_t *ids, size_t count,
+                        const int8_t *query, int32_t *out)
+{
+    if (stride == STRIDE_384)
+        gather(plane, STRIDE_384, ids, count, query, out);
+    else
+        gather(plane, stride, ids, count, query, out);
 }
 
 /* |a| * (b with a's sign): both within 127, so a pair is at most 32,258 and does not saturate. */

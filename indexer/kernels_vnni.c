@@ -9,6 +9,8 @@
 
 #include "indexer/kernels.h"
 
+enum { AHEAD = 8192 /* bytes in front of the scan asked for: hardware prefetch stops at pages */ };
+
 static inline __m128i sum_four(__m512i a, __m512i b, __m512i c, __m512i d)
 {
     const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
@@ -50,6 +52,7 @@ static void run_vnni(const uint8_t *rows, size_t stride, size_t count, const int
 {
     for (size_t i = 0; i < count; i += 4) {
         const uint8_t *r = rows + i * stride;
+        for (size_t j = 0; j < 4 * stride; j += 64) __builtin_prefetch(r + AHEAD + j, 0, 3);
         const __m128i s = four_rows(r, r + stride, r + 2 * stride, r + 3 * stride, stride, query);
         _mm_storeu_si128((__m128i *)(void *)(out + i), s);
     }

@@ -28,6 +28,11 @@ struct scan {
     float floor;        /* k-th best lower end; -INFINITY until k rows were seen */
     float *floors;      /* min-heap of the k best lower ends */
     size_t floor_count; /* entries in floors */
+    /* Rows that reached in the first look, waiting for the second: together, so that the memory
+     * of their low nibbles has been asked for by then. */
+    size_t pending;
+    uint32_t rows[LODE_SCAN_BLOCK];
+    int32_t high_sums[LODE_SCAN_BLOCK];
 };
 
 /* --- the k best lower ends --- */
@@ -85,23 +90,25 @@ static void prune(struct scan *s)
     c->count = kept;
 }
 
-/* --- second look: rows whose high sums are known --- */
-static enum lode_code refine(struct scan *s, const uint32_t *rows, const int32_t *high_sums,
-                             size_t count)
+/* --- second look --- */
+static enum lode_code refine(struct scan *s)
 {
     struct lode_search *q = s->q;
     struct lode_segment *g = q->segment;
     struct lode_heap_u64 *c = &q->scratch->found;
-    const size_t stride = g->header.stride;
+    const size_t stride = g->header.stride, count = s->pending;
     int32_t low_sums[LODE_SCAN_BLOCK + 4];
+    if (count == 0) return LODE_OK;
+    s->pending = 0;
     if (c->count + count > c->cap) prune(s);
     LODE_TRY(lode_heap_reserve(c, c->count + count, q->err));
-    const uint8_t *first = g->low + (size_t)rows[0] * stride;
-    LODE_TRY(lode_segment_need(g, first, (size_t)(rows[count - 1] - rows[0] + 1) * stride, q->err));
-    g->kernels->gather(g->low, stride, rows, count, q->code.codes, low_sums);
+    const uint8_t *first = g->low + (size_t)s->rows[0] * stride;
+    const size_t span = (size_t)(s->rows[count - 1] - s->rows[0] + 1) * stride;
+    LODE_TRY(lode_segment_need(g, first, span, q->err));
+    g->kernels->gather(g->low, stride, s->rows, count, q->code.codes, low_sums);
     for (size_t i = 0; i < count; i++) {
-        const uint32_t row = rows[i];
-        const int32_t value = 2 * (16 * high_sums[i] + low_sums[i]) - s->bound->off_full;
+        const uint32_t row = s->rows[i];
+        const int32_t value = 2 * (16 * s->high_sums[i] + low_sums[i]) - s->bound->off_full;
         const float scale = g->scale[row], residual = g->full_res[row], norm = g->norm[row];
         const float upper = lode_bound_upper(s->bound, value, scale, residual, norm);
         if (!(upper >= s->floor)) continue;
@@ -112,14 +119,22 @@ static enum lode_code refine(struct scan *s, const uint32_t *rows, const int32_t
     return LODE_OK;
 }
 
+static enum lode_code keep(struct scan *s, uint32_t row, int32_t high_sum)
+{
+    const struct lode_segment *g = s->q->segment;
+    const uint8_t *low = g->low + (size_t)row * g->header.stride;
+    for (size_t i = 0; i < g->header.stride; i += 64) __builtin_prefetch(low + i, 0, 2);
+    s->rows[s->pending] = row;
+    s->high_sums[s->pending++] = high_sum;
+    return s->pending == LODE_SCAN_BLOCK ? refine(s) : LODE_OK;
+}
+
 /* --- first look: one block of 64 rows --- */
 static enum lode_code scan_dense(struct scan *s, uint32_t first, uint64_t allowed)
 {
     const struct lode_segment *g = s->q->segment;
     const size_t stride = g->header.stride;
-    int32_t sums[LODE_SCAN_BLOCK], kept[LODE_SCAN_BLOCK];
-    uint32_t rows[LODE_SCAN_BLOCK];
-    size_t count = 0;
+    int32_t sums[LODE_SCAN_BLOCK];
     g->kernels->run(g->high + (size_t)first * stride, stride, LODE_SCAN_BLOCK, s->q->code.codes,
                     sums);
     uint64_t mask = g->kernels->reach(s->bound, sums, g->scale + first, g->high_res + first,
@@ -127,10 +142,9 @@ static enum lode_code scan_dense(struct scan *s, uint32_t first, uint64_t allowe
                     allowed;
     for (; mask; mask &= mask - 1) {
         const unsigned bit = (unsigned)__builtin_ctzll(mask);
-        rows[count] = first + bit;
-        kept[count++] = sums[bit];
+        LODE_TRY(keep(s, first + bit, sums[bit]));
     }
-    return count ? refine(s, rows, kept, count) : LODE_OK;
+    return LODE_OK;
 }
 
 static enum lode_code scan_sparse(struct scan *s, uint32_t first, uint64_t allowed)
@@ -138,7 +152,7 @@ static enum lode_code scan_sparse(struct scan *s, uint32_t first, uint64_t allow
     const struct lode_segment *g = s->q->segment;
     uint32_t rows[SPARSE_ROWS];
     int32_t sums[SPARSE_ROWS + 4];
-    size_t count = 0, kept = 0;
+    size_t count = 0;
     for (; allowed; allowed &= allowed - 1)
         rows[count++] = first + (uint32_t)__builtin_ctzll(allowed);
     g->kernels->gather(g->high, g->header.stride, rows, count, s->q->code.codes, sums);
@@ -146,11 +160,9 @@ static enum lode_code scan_sparse(struct scan *s, uint32_t first, uint64_t allow
         const uint32_t row = rows[i];
         const float upper = lode_bound_upper(s->bound, 32 * sums[i] - s->bound->off, g->scale[row],
                                              g->high_res[row], g->norm[row]);
-        if (!(upper >= s->floor)) continue;
-        rows[kept] = row;
-        sums[kept++] = sums[i];
+        if (upper >= s->floor) LODE_TRY(keep(s, row, sums[i]));
     }
-    return kept ? refine(s, rows, sums, kept) : LODE_OK;
+    return LODE_OK;
 }
 
 /* Bit i: row first + i exists and is allowed. */
@@ -225,6 +237,7 @@ enum lode_code lode_scan_bounded(struct lode_search *q, const struct lode_bound 
         LODE_TRY(rows < SPARSE_ROWS ? scan_sparse(&s, first, allowed)
                                     : scan_dense(&s, first, allowed));
     }
+    LODE_TRY(refine(&s));
     return settle(&s);
 }
 
