@@ -33,6 +33,9 @@ static const struct config_key keys[] = {
      NULL},
     {"device", "LODE_DEVICE", "where the encoder runs: auto, cpu", KEY_TEXT, FIELD(device), 0, 0,
      NULL},
+    {"url", "LODE_URL", "server to ask instead of opening the data", KEY_TEXT, FIELD(url), 0, 0,
+     NULL},
+    {"key", "LODE_API_KEY", "API key for that server", KEY_TEXT, FIELD(key), 0, 0, NULL},
     {"log", "LODE_LOG", "what is logged: debug, info, warn, error", KEY_CHOICE, FIELD(log), 0, 0,
      "debug info warn error"},
 };

@@ -20,6 +20,8 @@ struct lode_config {
     unsigned threads; /* of the encoder; 0 = one per processor */
     char dtype[16];   /* "auto", "f32" ... */
     char device[16];  /* "auto", "cpu" ... */
+    char url[512];    /* of a server to speak to instead of opening the data; "": none */
+    char key[128];    /* API key for that server */
     char log[8];      /* debug, info, warn, error */
 };
 

@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include "gateway/cli/cli.h"
+#include "gateway/cli/remote.h"
 #include "gateway/cli/term.h"
 #include "gateway/hits.h"
+#include "storage/collections.h"
 
 enum {
     QUERY_ARENA_MAX = 256 << 20, /* bytes of all hits: LODE_K_MAX texts of ordinary size */
@@ -22,6 +24,9 @@ static const struct cli_flag flags[] = {
     {"ann", 0, NULL, "walk the graph, whatever the planner thinks"},
     {"ef", 0, "N", "width of the walk (chosen from the recall target)"},
     {"explain", 0, NULL, "print what was done, why, and how long it took"},
+    {"url", 0, "URL",
+     "ask the server at http://HOST[:PORT] ($LODE_URL) instead of opening the data"},
+    {"key", 0, "KEY", "API key for that server (better: $LODE_API_KEY)"},
     {NULL, 0, NULL, NULL}};
 
 /* The words of the command line, or all of standard input for "-". */
@@ -193,13 +198,75 @@ static enum lode_code fill_request(struct cli *cli, struct lode_str text,
     return read_threshold(cli, req, err);
 }
 
+static int query_local(struct cli *cli, struct lode_app *app, const struct lode_search_request *req,
+                       struct lode_arena *arena)
+{
+    struct lode_search_result result;
+    struct lode_err err = LODE_ERR_INIT;
+    if (lode_search(&app->searcher, req, arena, &result, &err)) return lode_cli_fail(&err);
+    return print_result(cli, &result, req->offset + 1);
+}
+
+static void remote_body(const struct cli *cli, const struct lode_search_request *req,
+                        struct lode_jw *w)
+{
+    static const char *const modes[] = {"auto", "exact", "ann"};
+    lode_jw_begin(w, '{');
+    lode_jw_key(w, "query");
+    lode_jw_str(w, req->text);
+    lode_jw_key(w, "limit");
+    lode_jw_u64(w, req->limit);
+    lode_jw_key(w, "offset");
+    lode_jw_u64(w, req->offset);
+    lode_jw_key(w, "mode");
+    lode_jw_strz(w, modes[req->mode]);
+    lode_jw_key(w, "per_document");
+    lode_jw_bool(w, req->best_chunk_per_document);
+    if (req->ef) {
+        lode_jw_key(w, "ef");
+        lode_jw_u64(w, req->ef);
+    }
+    if (req->has_threshold) {
+        lode_jw_key(w, "score_threshold");
+        lode_jw_f32(w, req->threshold);
+    }
+    if (lode_cli_on(cli, "filter")) {
+        lode_jw_key(w, "filter");
+        lode_jw_raw(w, lode_str_of(lode_cli_value(cli, "filter")));
+    }
+    lode_jw_end(w, '}');
+}
+
+static int query_remote(struct cli *cli, const struct lode_search_request *req,
+                        struct lode_arena *arena)
+{
+    struct lode_buf body, reply;
+    struct lode_jw w;
+    struct lode_search_result result;
+    struct lode_err err = LODE_ERR_INIT;
+    char path[128];
+    lode_buf_init(&body, QUERY_ARENA_MAX);
+    lode_buf_init(&reply, QUERY_ARENA_MAX);
+    lode_jw_init(&w, &body);
+    remote_body(cli, req, &w);
+    snprintf(path, sizeof path, "/collections/%s/search", cli->config.collection);
+    int rc = lode_remote_post(&cli->config, path, lode_buf_str(&body), &reply);
+    if (rc == CLI_OK) {
+        const bool bad = lode_remote_hits(lode_buf_str(&reply), arena, &result, &err) != LODE_OK;
+        rc = bad ? lode_cli_fail(&err) : print_result(cli, &result, req->offset + 1);
+    }
+    lode_buf_release(&reply);
+    lode_buf_release(&body);
+    return rc;
+}
+
+/* app NULL: the server is asked. */
 static int query_with(struct cli *cli, struct lode_app *app)
 {
     struct lode_buf text;
     struct lode_arena arena;
     struct lode_filter *filter = NULL;
     struct lode_search_request req;
-    struct lode_search_result result;
     struct lode_err err = LODE_ERR_INIT;
     int exit_code = CLI_USAGE;
     lode_buf_init(&text, LODE_EMBED_TEXT_MAX);
@@ -210,11 +277,12 @@ static int query_with(struct cli *cli, struct lode_app *app)
     }
     if (!rc) rc = read_filter(cli, &filter, &err);
     if (!rc) rc = fill_request(cli, lode_buf_str(&text), filter, &req, &err);
-    if (!rc && !cli->usage_error) {
-        rc = lode_search(&app->searcher, &req, &arena, &result, &err);
-        if (!rc) exit_code = print_result(cli, &result, req.offset + 1);
-    }
-    if (rc) exit_code = lode_cli_fail(&err);
+    if (rc)
+        exit_code = lode_cli_fail(&err);
+    else if (!cli->usage_error && app)
+        exit_code = query_local(cli, app, &req, &arena);
+    else if (!cli->usage_error)
+        exit_code = query_remote(cli, &req, &arena);
     lode_filter_free(filter);
     lode_arena_release(&arena);
     lode_buf_release(&text);
@@ -223,10 +291,18 @@ static int query_with(struct cli *cli, struct lode_app *app)
 
 static int run(struct cli *cli)
 {
+    struct lode_err err = LODE_ERR_INIT;
     if (lode_cli_on(cli, "exact") && lode_cli_on(cli, "ann")) {
         return lode_cli_usage(cli, "--exact and --ann exclude each other");
     }
-    return lode_cli_with_app(cli, LODE_APP_STORE | LODE_APP_INDEX | LODE_APP_ENCODER, query_with);
+    if (!cli->config.url[0]) {
+        return lode_cli_with_app(cli, LODE_APP_STORE | LODE_APP_INDEX | LODE_APP_ENCODER,
+                                 query_with);
+    }
+    if (lode_collection_name_check(lode_str_of(cli->config.collection), &err)) {
+        return lode_cli_fail(&err);
+    }
+    return query_with(cli, NULL);
 }
 
 const struct cli_command lode_cmd_query = {

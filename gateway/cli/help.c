@@ -29,7 +29,7 @@ void lode_cli_help(FILE *to)
                 f->takes ? f->takes : "", f->help);
     }
     fputs("\nexit status: 0 done, 1 no result, 2 wrong usage, 3 data or model problem, "
-          "130 interrupted\n'lode COMMAND --help' tells more.\n",
+          "4 no server, 130 interrupted\n'lode COMMAND --help' tells more.\n",
           to);
 }
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import model_dir, program, run
+from conftest import Lode, model_dir, program, run
 
 TEXTS = {
     "backup.md": "# Backups\n\nA hot backup copies the data while the server keeps running. Restore verifies it first.\n",
@@ -322,3 +322,21 @@ def test_version_and_manual_page_agree():
     assert version in page
     for line in run("--help").stdout.splitlines():
         if line.startswith("  ") and not line.startswith("  --"): assert "lode " + line.split()[0] in page
+
+
+def test_query_over_url_answers_like_the_local_one(data):
+    server = Lode(data)
+    try:
+        ask = ("query", "copy of the database", "-k", "2")
+        here = json.loads(lode(data, *ask, "--json").stdout)["hits"]
+        there = json.loads(run(*ask, "--json", "--url", server.url).stdout)["hits"]
+        assert here == there
+        assert run(*ask, "--url", server.url).stdout == lode(data, *ask).stdout
+        done = run("query", "x", "-c", "elsewhere", "--url", server.url, check=False)
+        assert done.returncode == 3 and "elsewhere" in done.stderr
+        gone = server.url
+    finally:
+        server.stop()
+    done = run("query", "x", "--url", gone, check=False)
+    assert done.returncode == 4 and gone in done.stderr and done.stdout == ""
+    assert run("query", "x", "--url", "ftp://somewhere", check=False).returncode == 2
