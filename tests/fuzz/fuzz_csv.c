@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The csv reader over any bytes. */
+#include "reader_target.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_read(data, size, "input.csv");
+    return 0;
+}
