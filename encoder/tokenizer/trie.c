@@ -11,16 +11,15 @@
 enum {
     TRIE_BYTES = 256,
     TRIE_FIRST_CELLS = 1024,
-    TRIE_DENSE_PERCENT = 95 /* a stretch fuller than this is not searched again */
+    TRIE_DENSE_PERCENT = 70 /* a stretch fuller than this is not searched again */
 };
 #define TRIE_FREE UINT32_MAX
 
 /* --- sorting --- */
 
-struct sort_item {
+struct sort_item { /* small: sorting moves it about */
     uint64_t head; /* the first eight bytes, big endian: decides nearly every comparison */
-    struct lode_trie_key key;
-    size_t seq;
+    const struct lode_trie_key *key;
 };
 
 static uint64_t head_of(struct lode_str s)
@@ -35,26 +34,35 @@ static int compare_items(const void *pa, const void *pb)
     const struct sort_item *a = pa;
     const struct sort_item *b = pb;
     if (a->head != b->head) return a->head < b->head ? -1 : 1;
-    int c = lode_str_cmp(a->key.bytes, b->key.bytes);
+    int c = lode_str_cmp(a->key->bytes, b->key->bytes);
     if (c) return c;
-    return a->seq < b->seq ? -1 : 1;
+    return a->key < b->key ? -1 : 1; /* one array: list order */
 }
 
 enum lode_code lode_trie_sort(struct lode_trie_key *keys, size_t *count, struct lode_err *err)
 {
+    struct lode_trie_key *copy = lode_alloc(*count, sizeof *copy);
     struct sort_item *items = lode_alloc(*count, sizeof *items);
-    if (!items) return lode_fail_nomem(err, *count * sizeof *items, "sorting a vocabulary");
-    for (size_t i = 0; i < *count; i++)
-        items[i] = (struct sort_item){head_of(keys[i].bytes), keys[i], i};
-    qsort(items, *count, sizeof *items, compare_items);
     size_t kept = 0;
-    for (size_t i = 0; i < *count; i++) {
-        bool again = i + 1 < *count && lode_str_eq(items[i].key.bytes, items[i + 1].key.bytes);
-        if (!again) keys[kept++] = items[i].key;
+    enum lode_code rc = LODE_OK;
+    if (!copy || !items) {
+        rc = lode_fail_nomem(err, *count * sizeof *copy, "sorting a vocabulary");
+        goto done;
     }
-    lode_free(items);
+    for (size_t i = 0; i < *count; i++) {
+        copy[i] = keys[i];
+        items[i] = (struct sort_item){head_of(copy[i].bytes), &copy[i]};
+    }
+    qsort(items, *count, sizeof *items, compare_items);
+    for (size_t i = 0; i < *count; i++) {
+        bool again = i + 1 < *count && lode_str_eq(items[i].key->bytes, items[i + 1].key->bytes);
+        if (!again) keys[kept++] = *items[i].key;
+    }
     *count = kept;
-    return LODE_OK;
+done:
+    lode_free(items);
+    lode_free(copy);
+    return rc;
 }
 
 /* --- building --- */
