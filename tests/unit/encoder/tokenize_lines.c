@@ -109,7 +109,7 @@ int main(int argc, char **argv)
     size_t max_tokens = (size_t)strtoul(argv[2], NULL, 10);
     if (argc == 5 && strcmp(argv[3], "--time") == 0) {
         fprintf(stderr, "opened in %.1f ms\n", lode_seconds_since(start) * 1e3);
-        time_it(tok, max_tokens, atoi(argv[4]));
+        time_it(tok, max_tokens, (int)strtoul(argv[4], NULL, 10));
     } else {
         filter(tok, max_tokens, argc < 4);
     }
