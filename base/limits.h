@@ -30,8 +30,8 @@ enum {
     LODE_MODEL_LAYERS_MAX = 128,    /* the largest BERT has 24 */
     LODE_MODEL_FFN_MAX = 65536,     /* intermediate_size; the largest BERT has 4,096 */
     LODE_MODEL_PROMPT_MAX = 4096,   /* bytes of a prompt; longer ones would fill the window */
-    LODE_ENCODE_UNIT_TOKENS = 96,   /* rows that one thread takes through all layers: activations
-                                       stay in its second-level cache; a longer text is one unit */
+    LODE_ENCODE_UNIT_MIN = 64,  /* tokens that one thread takes through all layers: fewer would */
+    LODE_ENCODE_UNIT_MAX = 256, /* read the weights from memory too often; more leave its cache */
     LODE_ENCODE_SLICE_TOKENS = 512, /* per thread; a call gives way to others after so many */
 
     /* tokenizer */

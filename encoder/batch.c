@@ -52,6 +52,7 @@ struct packer {
     uint32_t *ids, *cu;
     float *rows;
     size_t width;
+    size_t unit; /* tokens of a full piece */
 };
 
 /* Takes texts of order[] until the piece is full; returns how many. */
@@ -68,22 +69,36 @@ static size_t fill_piece(struct packer *at, const struct lode_ids *list, const u
         piece->tokens += text->count;
         if (text->count > piece->longest) piece->longest = text->count;
         at->cu[++n] = piece->tokens;
-    } while (n < left && piece->tokens + list[order[n]].count <= LODE_ENCODE_UNIT_TOKENS);
+    } while (n < left && piece->tokens + list[order[n]].count <= at->unit);
     piece->seqs = (uint32_t)n;
     at->cu += n + 1;
     at->rows += n * at->width;
     return n;
 }
 
+/* Two pieces a thread at least, so that none idles long at the end; within bounds. */
+static size_t unit_of(const struct lode_ids *list, size_t texts, unsigned threads)
+{
+    size_t tokens = 0;
+    for (size_t i = 0; i < texts; i++) tokens += list[i].count;
+    const size_t unit = tokens / (2 * (size_t)threads);
+    if (unit < LODE_ENCODE_UNIT_MIN) return LODE_ENCODE_UNIT_MIN;
+    return unit < LODE_ENCODE_UNIT_MAX ? unit : LODE_ENCODE_UNIT_MAX;
+}
+
 enum lode_code lode_batch_build(const struct lode_ids *list, size_t texts, size_t width,
-                                struct lode_batch *out, struct lode_err *err)
+                                unsigned threads, struct lode_batch *out, struct lode_err *err)
 {
     struct lode_batch b = LODE_BATCH_INIT;
     enum lode_code rc = allocate(list, texts, width, &b, err);
     if (rc) goto done;
     rc = sort_texts(list, texts, &b, err);
     if (rc) goto done;
-    struct packer at = {.ids = b.ids, .cu = b.cu, .rows = b.rows, .width = width};
+    struct packer at = {.ids = b.ids,
+                        .cu = b.cu,
+                        .rows = b.rows,
+                        .width = width,
+                        .unit = unit_of(list, texts, threads)};
     for (size_t i = 0; i < texts;)
         i += fill_piece(&at, list, b.order + i, texts - i, &b.pieces[b.count++]);
     *out = b;

@@ -135,24 +135,25 @@ static enum lode_code tokenize_all(struct group *g, struct lode_err *err)
 
 /* --- tokens to vectors --- */
 
-/* Pieces from first on that make one slice; at least one. */
-static size_t slice_of(const struct lode_batch *b, size_t first, size_t budget)
+/* Pieces from first on that make one slice; at least one. Where more follow, as many as keep all
+ * threads busy to the end. */
+static size_t slice_of(const struct lode_batch *b, size_t first, unsigned threads)
 {
+    const size_t budget = (size_t)LODE_ENCODE_SLICE_TOKENS * threads;
     size_t n = 0, tokens = 0;
     do {
         tokens += b->pieces[first + n].tokens;
         n++;
     } while (first + n < b->count && tokens + b->pieces[first + n].tokens <= budget);
-    return n;
+    return first + n < b->count && n > threads ? n - n % threads : n;
 }
 
 static enum lode_code run_slices(struct group *g, const struct lode_batch *b, struct lode_err *err)
 {
     struct lode_encoder *enc = g->enc;
     const struct lode_needs needs = lode_bert_needs(&enc->model);
-    const size_t budget = (size_t)LODE_ENCODE_SLICE_TOKENS * enc->info.threads;
     for (size_t at = 0, n; at < b->count; at += n) {
-        n = slice_of(b, at, budget);
+        n = slice_of(b, at, enc->info.threads);
         LODE_TRY(canceled(g, err));
         lode_lanes_enter(&enc->lanes, g->opts->lane);
         enum lode_code rc = enc->ops->run(enc->backend, b->pieces + at, n, &needs,
@@ -186,7 +187,7 @@ static enum lode_code embed_group(struct group *g, float *out, struct lode_err *
     }
     rc = tokenize_all(g, err);
     if (rc) goto done;
-    rc = lode_batch_build(g->list, g->count, dim, &batch, err);
+    rc = lode_batch_build(g->list, g->count, dim, g->enc->info.threads, &batch, err);
     if (rc) goto done;
     rc = run_slices(g, &batch, err);
     if (rc) goto done;

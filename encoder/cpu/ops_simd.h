@@ -21,6 +21,8 @@ enum {
     PANEL = 2 * LANES,
     K_BLOCK = 384,  /* inner steps per pass: a panel's part (24 or 48 KiB) stays in cache */
     ROW_BLOCK = 96, /* rows per pass over the panels: their part stays in the second level */
+    K_CHUNK = 16,   /* inner steps between two prefetches */
+    CACHE_LINE = 64,
     VECTOR_ALIGN = 64
 };
 
@@ -185,6 +187,8 @@ struct tile_args {
     const float *bias; /* PANEL floats to start from; NULL: c goes on */
     float *c;          /* row r at r * c_stride: PANEL floats */
     size_t c_stride;
+    const char *ahead;  /* what to fetch into the second-level cache meanwhile */
+    size_t ahead_lines; /* lines of it per K_CHUNK inner steps; 0: nothing */
 };
 
 /* R is a constant at every call, so that acc lives in registers. */
@@ -198,15 +202,21 @@ static inline __attribute__((always_inline)) void tile(const struct tile_args *t
         acc[r][0] = vf_load(from);
         acc[r][1] = vf_load(from + LANES);
     }
-    for (size_t k = 0; k < t->k; k++) {
-        vf b0 = vf_load(b), b1 = vf_load(b + LANES);
-        for (size_t r = 0; r < R; r++) {
-            vf x = vf_set1(a[r * row_step]);
-            acc[r][0] = vf_fma(x, b0, acc[r][0]);
-            acc[r][1] = vf_fma(x, b1, acc[r][1]);
+    const char *ahead = t->ahead;
+    for (size_t k = 0, n; k < t->k; k += n) {
+        n = t->k - k < K_CHUNK ? t->k - k : K_CHUNK;
+        for (size_t i = 0; i < t->ahead_lines; i++, ahead += CACHE_LINE)
+            __builtin_prefetch(ahead, 0, 2);
+        for (size_t i = 0; i < n; i++) {
+            vf b0 = vf_load(b), b1 = vf_load(b + LANES);
+            for (size_t r = 0; r < R; r++) {
+                vf x = vf_set1(a[r * row_step]);
+                acc[r][0] = vf_fma(x, b0, acc[r][0]);
+                acc[r][1] = vf_fma(x, b1, acc[r][1]);
+            }
+            a += k_step;
+            b += b_stride;
         }
-        a += k_step;
-        b += b_stride;
     }
     for (size_t r = 0; r < R; r++) {
         vf_store(t->c + r * t->c_stride, acc[r][0]);
@@ -275,6 +285,7 @@ static void tile_column(struct tile_args t, size_t rows)
         tile_rows(&t, n);
         t.a += n * t.row_step;
         t.c += n * t.c_stride;
+        if (t.ahead_lines > 0) t.ahead += t.ahead_lines * CACHE_LINE * ((t.k + K_CHUNK - 1) / K_CHUNK);
     }
 }
 
@@ -304,6 +315,16 @@ static void gemm_edge(const struct lode_panels *w, size_t panel, const float *x,
     }
 }
 
+/* A model's weights are larger than the caches, and a panel is used for one short column of tiles:
+ * unless the next panel is on its way by then, its first tile waits for memory. */
+static void fetch_ahead(struct tile_args *t, const float *next, size_t rows)
+{
+    const size_t lines = t->k * PANEL * sizeof(float) / CACHE_LINE;
+    const size_t chunks = (rows + TILE_ROWS - 1) / TILE_ROWS * ((t->k + K_CHUNK - 1) / K_CHUNK);
+    t->ahead = (const char *)next;
+    t->ahead_lines = (lines + chunks - 1) / chunks;
+}
+
 static void gemm_rows(const struct lode_panels *w, const float *x, size_t rows, float *y)
 {
     const size_t passes = (w->in + K_BLOCK - 1) / K_BLOCK;
@@ -324,6 +345,7 @@ static void gemm_rows(const struct lode_panels *w, const float *x, size_t rows, 
                                   .bias = k == 0 ? w->bias + p * PANEL : NULL,
                                   .c = y + p * PANEL,
                                   .c_stride = w->out};
+            if (p + 1 < w->last) fetch_ahead(&t, t.b + w->in * PANEL, rows);
             tile_column(t, rows);
             if (last) activate_block(w->act, t.c, rows, PANEL, w->out);
         }
