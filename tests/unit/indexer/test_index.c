@@ -141,14 +141,18 @@ static void put(struct fixture *f, uint64_t from, uint64_t count)
     }
     lode_index_changed(f->index, f->cid);
 }
-static void delete (struct fixture *f, uint64_t from, uint64_t count)
+static void erase(struct fixture *f, uint64_t from, uint64_t count)
 {
+    static struct lode_op ops[1000];
     lode_lsn lsn;
-    for (uint64_t i = from; i < from + count; i++) {
-        struct lode_op op = {.kind = LODE_OP_DELETE_POINT, .cid = f->cid};
-        op.u.point.id = lode_point_id_num(i);
-        must(f, lode_store_apply(f->store, &op, 1, &lsn, &f->err));
+    assert_true(count <= 1000);
+    memset(ops, 0, sizeof(ops));
+    for (uint64_t i = 0; i < count; i++) {
+        ops[i].kind = LODE_OP_DELETE_POINT;
+        ops[i].cid = f->cid;
+        ops[i].u.point.id = lode_point_id_num(from + i);
     }
+    must(f, lode_store_apply(f->store, ops, count, &lsn, &f->err));
     lode_index_changed(f->index, f->cid);
 }
 
@@ -232,7 +236,7 @@ static void a_search_sees_every_write_in_every_state_of_the_index(void **state)
         assert_int_equal(build(f, false), metric != LODE_MANHATTAN);
         assert_int_equal(expect_truth(f).has_segment, metric != LODE_MANHATTAN);
         put(f, 1000, 700); /* 500 replaced, 200 new */
-        delete (f, 0, 50);
+        erase(f, 0, 50);
         struct lode_index_facts facts = expect_truth(f);
         if (metric != LODE_MANHATTAN) {
             assert_int_equal(facts.covered, 950);
@@ -260,7 +264,7 @@ static void small_collections_get_no_segment_and_shrunken_ones_lose_it(void **st
     put(f, 900, 600);
     assert_true(build(f, false));
     segment_path(f, path);
-    delete (f, 0, 700);
+    erase(f, 0, 700);
     assert_false(build(f, false));
     assert_int_equal(collection(f).generation, 0);
     assert_false(lode_file_exists(path));
@@ -407,7 +411,7 @@ static void an_older_transaction_keeps_its_own_generation(void **state)
     must(f, lode_rtxn_begin(f->store, &txn, &f->err));
     must(f, lode_collection_by_cid(txn, f->cid, &c, &f->err));
     put(f, 500, 1000); /* replaces and adds behind its back */
-    delete (f, 0, 100);
+    erase(f, 0, 100);
     for (int publications = 0; publications < 3; publications++) {
         assert_true(build(f, true));
         must(f, lode_index_acquire(f->index, txn, &c, &view, &f->err));
@@ -552,7 +556,7 @@ static void searches_writes_and_builds_go_on_together(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, search_meanwhile, &m), 0);
     for (int round = 0; round < 12; round++) {
         put(m.f, (uint64_t)round * 400, 700);
-        delete (m.f, (uint64_t)round * 300, 60);
+        erase(m.f, (uint64_t)round * 300, 60);
         bool built;
         const enum lode_code rc = lode_index_build(m.f->index, m.f->cid, round % 3 == 2, NULL, NULL,
                                                    NULL, &built, &m.f->err);
