@@ -180,20 +180,34 @@ static enum lode_code close_units(struct packer *p, size_t n, struct lode_err *e
     return LODE_OK;
 }
 
-/* How many units to close when `next` does not fit: all, or up to the last paragraph. */
+/* A short paragraph without a full stop, or with a colon at its end, leads into what follows: the term
+ * of a definition, "for example:". */
+static bool leads_on(const struct packer *p, const struct lode_unit *unit)
+{
+    const char last = p->doc->text.ptr[unit->end - 1];
+    return unit->begins_paragraph && unit->tokens <= LODE_CHUNK_TOKENS_MIN &&
+           (unsigned char)last < 0x80 && !strchr(".!?;)", last);
+}
+
+/* How many units to close when `next` does not fit: all, or up to the last paragraph; what leads on
+ * goes with what it leads to. */
 static size_t closing_count(const struct packer *p, const struct lode_unit *next)
 {
     size_t count = 0;
     size_t best = 0;
     uint64_t sum = 0;
     const struct lode_unit *units = open_units(p, &count);
-    if (next->begins_paragraph) return count;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !next->begins_paragraph; i++) {
         if (i > 0 && units[i].begins_paragraph && sum * 100 >= (uint64_t)p->room * FILLED_PERCENT)
             best = i;
         sum += units[i].tokens;
     }
-    return best ? best : count;
+    const size_t chosen = best ? best : count;
+    uint64_t left = 0;
+    for (size_t i = 0; i < chosen; i++) left += units[i].tokens;
+    size_t n = chosen;
+    while (n > 1 && leads_on(p, &units[n - 1])) left -= units[--n].tokens;
+    return n > 1 && left * 100 >= (uint64_t)p->room * FILLED_PERCENT / 2 ? n : chosen;
 }
 
 /* Room for text in a chunk of this section, whose prefix is longest for a passage in its middle. */

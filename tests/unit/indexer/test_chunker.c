@@ -147,6 +147,17 @@ static void a_paragraph_border_is_preferred_when_the_chunk_is_well_filled(void *
     lode_arena_release(&c.arena);
 }
 
+static void a_line_that_leads_on_goes_with_what_it_leads_to(void **state)
+{
+    (void)state;
+    struct cut c;
+    cut_text(&c, "Aaaa aaaa aaaa aaaa aaaa aaaa.\n\n--option\n\nBbbb bbbb bbbb bbbb bbbb.", 16);
+    assert_chunk(&c, 0, "Aaaa aaaa aaaa aaaa aaaa aaaa.");
+    assert_chunk(&c, 1, "--option\n\nBbbb bbbb bbbb bbbb bbbb.");
+    assert_properties(&c, 16);
+    lode_arena_release(&c.arena);
+}
+
 static void a_sentence_over_the_budget_is_cut_at_white_space(void **state)
 {
     char text[4000];
@@ -401,6 +412,7 @@ int main(void)
         cmocka_unit_test(abbreviations_initials_and_numbers_end_no_sentence),
         cmocka_unit_test(ideographic_stops_end_sentences_without_a_space),
         cmocka_unit_test(a_paragraph_border_is_preferred_when_the_chunk_is_well_filled),
+        cmocka_unit_test(a_line_that_leads_on_goes_with_what_it_leads_to),
         cmocka_unit_test(a_sentence_over_the_budget_is_cut_at_white_space),
         cmocka_unit_test(headings_break_chunks_and_give_their_path),
         cmocka_unit_test(a_heading_alone_is_no_chunk),
