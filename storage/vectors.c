@@ -13,7 +13,7 @@ enum lode_code lode_vector_prepare(const struct lode_collection_spec *spec, floa
                                    const char *at, struct lode_err *err)
 {
     if (n != spec->dim)
-        return lode_fail(err, LODE_ECONFLICT,
+        return lode_fail(err, LODE_EINVAL,
                          "%s: has %zu components, collection '%s' holds vectors of %" PRIu32, at, n,
                          spec->name, spec->dim);
     if (!lode_vec_finite(v, n))

@@ -67,7 +67,7 @@ static enum lode_code check_address(const struct lode_api *api, const char *host
     return lode_fail(
         err, LODE_EFORBIDDEN,
         "host '%s' can be reached from outside, and there is no API key: make one with "
-        "'lode keys create NAME --role admin', or listen on 127.0.0.1",
+        "'lode keys create --role admin', or listen on 127.0.0.1",
         host);
 }
 

@@ -70,7 +70,8 @@ def test_ndjson_and_files_come_in_by_media_type(docs):
     assert (status, reply["result"]["state"]) == (200, "done")
     hit = docs.call("POST", "/collections/docs/search", {"query": "Body text"})[1]["hits"][0]
     assert hit["title"] == "T" and hit["heading"] == "H" and "x" not in hit["text"].split()
-    assert docs.call("POST", "/collections/docs/documents", b"%PDF-1.4 \x00\x01", {"content-type": "application/pdf"})[1]["result"]["failed"]
+    status, reply = docs.call("POST", "/collections/docs/documents", b"%PDF-1.4 \x00\x01", {"content-type": "application/pdf"})
+    assert status == 400 and "PDF" in reply["status"]["error"], reply
 
 
 def test_an_unwaited_job_is_accepted_and_finishes(docs):
@@ -144,7 +145,7 @@ def test_keys_decide_who_may_do_what(tmp_path):
     server = Lode(data)
     try:
         assert server.call("PUT", "/collections/k", {"vectors": {"size": 2, "distance": "Dot"}})[0] == 200
-        keys = {role: json.loads(run("keys", "create", "test-" + role, "--role", role, "--data", data, "--json").stdout)["key"] for role in ("read", "write", "admin")}
+        keys = {role: json.loads(run("keys", "create", "--name", "test-" + role, "--role", role, "--data", data, "--json").stdout)["key"] for role in ("read", "write", "admin")}
         count, put, drop = (("POST", "/collections/k/points/count", {}), ("PUT", "/collections/k/points", {"points": [{"id": 1, "vector": [1.0, 0.5]}]}),
                             ("DELETE", "/collections/k", None))
         assert server.call(*count)[0] == 401

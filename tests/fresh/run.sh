@@ -18,7 +18,7 @@ in_root() { # ROOT COMMAND...: as a login there would, with only what package cl
     local target=$1
     shift
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb \
-        ${PIP_CERT:+PIP_CERT="$PIP_CERT" SSL_CERT_FILE="$PIP_CERT" REQUESTS_CA_BUNDLE="$PIP_CERT"} \
+        PIP_CERT=/etc/ssl/this-machine.crt \
         ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${http_proxy:+http_proxy="$http_proxy"} \
         ${https_proxy:+https_proxy="$https_proxy"} chroot "$target" "$@"
 }
@@ -38,9 +38,9 @@ steps() { # SUITE ROOT
     local suite=$1 target=$2 start
     cp /etc/resolv.conf "$target/etc/resolv.conf" 2>/dev/null || true
     cp /etc/hosts "$target/etc/hosts" 2>/dev/null || true
-    if [ -f /etc/pip.conf ]; then cp /etc/pip.conf "$target/etc/pip.conf"; fi
-    mkdir -p "$target/etc/ssl/certs"
-    cp -L /etc/ssl/certs/ca-certificates.crt "$target/etc/ssl/certs/" 2>/dev/null || true
+    # Not under its usual name: installing ca-certificates would write that file anew.
+    mkdir -p "$target/etc/ssl"
+    cp -L "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$target/etc/ssl/this-machine.crt"
     rm -rf "$target/root/lode"
     git clone -q "$repo" "$target/root/lode"
     start=$SECONDS

@@ -461,7 +461,7 @@ static void wrong_requests_are_refused_by_name(void **state)
     refused(*state, &req, LODE_ENOTFOUND, "nowhere");
     req = request("cosine");
     req.vector_len = DIM - 1;
-    refused(*state, &req, LODE_ECONFLICT, "vector");
+    refused(*state, &req, LODE_EINVAL, "vector");
     req = request("cosine");
     req.vector = zero;
     refused(*state, &req, LODE_EINVAL, "vector");

@@ -4,9 +4,11 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "base/bitmap.h"
 #include "storage/oplog.h"
+#include "storage/store_internal.h"
 
 /* --- collections --- */
 
@@ -226,7 +228,7 @@ static void vectors_are_prepared_as_the_distance_wants_them(void **state)
     float v[4] = {3, 0, 4, 0}, zero[4] = {0}, nan[4] = {1, NAN, 0, 0};
     good(lode_vector_prepare(&spec, v, 4, "vector", &err));
     assert_true(fabsf(v[0] - 0.6f) < 1e-6f && fabsf(v[2] - 0.8f) < 1e-6f);
-    bad(LODE_ECONFLICT, "points[3].vector: has 3 components",
+    bad(LODE_EINVAL, "points[3].vector: has 3 components",
         lode_vector_prepare(&spec, v, 3, "points[3].vector", &err));
     bad(LODE_EINVAL, "zero vector", lode_vector_prepare(&spec, zero, 4, "v", &err));
     bad(LODE_EINVAL, "finite", lode_vector_prepare(&spec, nan, 4, "v", &err));
@@ -728,9 +730,74 @@ static void bad_batches_in_a_group_do_not_take_their_neighbours_down(void **stat
                 expect_point(w->store, "docs", id, id, "");
         }
     expect_clean(w->store);
-    struct lode_store_stats stats;
-    good(lode_store_stats(w->store, &stats, &err));
-    assert_true(stats.grouped > 0);
+}
+
+static void *write_one(void *arg)
+{
+    struct writer *t = arg;
+    float v[WORLD_DIM] = {1};
+    struct lode_collection_spec spec;
+    struct lode_err err = LODE_ERR_INIT;
+    lode_collection_spec_init(&spec);
+    spec.dim = 4;
+    strcpy(spec.name, "twice");
+    struct lode_op ops[3] = {{.kind = LODE_OP_PUT_POINT,
+                              .cid = t->cid,
+                              .u.point = {.id = lode_point_id_num(t->number), .vector = v}},
+                             {.u.spec = &spec},
+                             {.u.spec = &spec}};
+    const bool spoils = t->failed == 1;
+    t->wrong = lode_store_apply(t->store, ops, spoils ? 3 : 1, NULL, &err) !=
+               (spoils ? LODE_EEXISTS : LODE_OK);
+    return NULL;
+}
+
+static size_t queued(struct lode_store *s)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&s->queue_lock);
+    for (const struct lode_member *m = s->queue_head; m; m = lode_member_next(m)) count++;
+    pthread_mutex_unlock(&s->queue_lock);
+    return count;
+}
+
+/* The writer lock is held until all wait, so that they are one group for certain. */
+static uint64_t run_group(struct world *w, lode_cid cid, uint64_t from, unsigned spoiler)
+{
+    pthread_t threads[WRITERS];
+    struct writer writers[WRITERS];
+    struct lode_store_stats before, after;
+    struct lode_rtxn held;
+    good(lode_store_stats(w->store, &before, &err));
+    good(lode_wtxn_begin(w->store, &held, &err));
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){.store = w->store, .cid = cid, .failed = i == spoiler};
+        writers[i].number = (unsigned)from + i;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_one, &writers[i]), 0);
+    }
+    while (queued(w->store) < WRITERS) usleep(200);
+    lode_wtxn_abort(&held);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(writers[i].wrong, 0);
+    }
+    good(lode_store_stats(w->store, &after, &err));
+    assert_int_equal(after.grouped - before.grouped, WRITERS);
+    return after.commits - before.commits;
+}
+
+static void waiting_batches_share_one_commit_unless_one_spoils_it(void **state)
+{
+    struct world *w = *state;
+    const lode_cid cid = make_collection(w->store, "docs", WORLD_DIM, LODE_DOT);
+    assert_int_equal(run_group(w, cid, 0, WRITERS), 1);
+    assert_int_equal(run_group(w, cid, 100, 3), WRITERS - 1);
+    struct lode_rtxn *txn = begin(w->store);
+    assert_int_equal(collection(txn, "docs").points, 2 * WRITERS - 1);
+    struct lode_collection c;
+    bad(LODE_ENOTFOUND, "twice", lode_collection_get(txn, LODE_STR("twice"), &c, &err));
+    lode_rtxn_end(txn);
+    expect_clean(w->store);
 }
 
 static void writes_below_the_reserve_are_refused_and_deletes_go_on(void **state)
@@ -778,6 +845,7 @@ int main(void)
         in_world(the_change_feed_is_complete_and_bounded),
         in_world(a_batch_is_all_or_nothing),
         in_world(bad_batches_in_a_group_do_not_take_their_neighbours_down),
+        in_world(waiting_batches_share_one_commit_unless_one_spoils_it),
         in_world(writes_below_the_reserve_are_refused_and_deletes_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
