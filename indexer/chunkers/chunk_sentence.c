@@ -207,7 +207,7 @@ static size_t closing_count(const struct packer *p, const struct lode_unit *next
     for (size_t i = 0; i < chosen; i++) left += units[i].tokens;
     size_t n = chosen;
     while (n > 1 && leads_on(p, &units[n - 1])) left -= units[--n].tokens;
-    return n > 1 && left * 100 >= (uint64_t)p->room * FILLED_PERCENT / 2 ? n : chosen;
+    return left * 100 >= (uint64_t)p->room * FILLED_PERCENT / 2 ? n : chosen;
 }
 
 /* Room for text in a chunk of this section, whose prefix is longest for a passage in its middle. */
