@@ -178,6 +178,7 @@ static enum lode_code check_all(struct lode_checker *ck, struct lode_err *err)
     for (enum lode_table t = 0; t < LODE_T_COUNT; t++) LODE_TRY(sweep(ck, t, err));
     for (size_t i = 0; i < ck->coll_count; i++) check_counts(ck, &ck->colls[i]);
     check_log_total(ck);
+    if (!lode_env_metas_agree(ck->txn->store->env)) page_damage(ck, LODE_T_META, LODE_BAD_METAS);
     if (ck->step) ck->step(ck->arg, "done", ck->report->records, ck->total);
     return LODE_OK;
 }

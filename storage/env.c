@@ -154,6 +154,41 @@ enum lode_code lode_env_whole(MDB_env *env, bool *whole, struct lode_err *err)
     return LODE_OK;
 }
 
+/* --- the two meta pages --- */
+
+/* LMDB 0.9's meta page on 64-bit machines: page header 16, magic u32, version u32, then among others
+ * the transaction number. Commits alternate between the two pages, so their numbers are neighbours,
+ * each of its page's parity. A damaged number would make LMDB take the older page for the newer.
+ * Another layout is left to LMDB's own judgement. */
+enum { META_MAGIC_AT = 16, META_TXN_AT = 144, META_BYTES = META_TXN_AT + 8, META_VERSION = 1 };
+#define META_MAGIC 0xBEEFC0DEu
+
+static bool meta_txn(int fd, uint64_t at, uint64_t *txn)
+{
+    uint8_t page[META_BYTES];
+    uint32_t head[2];
+    if (pread(fd, page, sizeof page, (off_t)at) != sizeof page) return false;
+    memcpy(head, page + META_MAGIC_AT, sizeof head);
+    memcpy(txn, page + META_TXN_AT, sizeof *txn);
+    return head[0] == META_MAGIC && head[1] == META_VERSION;
+}
+
+bool lode_env_metas_agree(MDB_env *env)
+{
+    enum { TRIES = 5 }; /* two commits elsewhere between the two reads look like damage */
+    MDB_stat stat;
+    uint64_t even, odd;
+    int fd;
+    if (sizeof(size_t) != sizeof(uint64_t)) return true;
+    mdb_env_stat(env, &stat);
+    mdb_env_get_fd(env, &fd);
+    for (int i = 0; i < TRIES; i++) {
+        if (!meta_txn(fd, 0, &even) || !meta_txn(fd, stat.ms_psize, &odd)) return true;
+        if (even % 2 == 0 && odd % 2 == 1 && (even + 1 == odd || odd + 1 == even)) return true;
+    }
+    return false;
+}
+
 /* --- looking before touching --- */
 
 static enum lode_code format_check(struct lode_str value, struct lode_err *err)
@@ -194,6 +229,11 @@ enum lode_code lode_env_peek(const char *dir, bool *whole, struct lode_err *err)
     if (rc) return rc;
     rc = lode_env_whole(env, whole, err);
     if (rc || !*whole) goto done;
+    if (!lode_env_metas_agree(env)) {
+        rc = lode_fail(err, LODE_ECORRUPT, "%s: %s; restore it from a backup", LODE_DATA_FILE,
+                       LODE_BAD_METAS);
+        goto done;
+    }
     const int mdb_rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
     rc = mdb_rc ? lode_fail_mdb(err, mdb_rc, LODE_DATA_FILE) : format_read(txn, err);
 done:

@@ -19,6 +19,7 @@
 #include "storage/store.h"
 
 struct lode_member; /* a batch waiting for its commit: write.c */
+const struct lode_member *lode_member_next(const struct lode_member *m); /* in the queue */
 
 struct lode_state { /* the record meta/"state" */
     lode_lsn lsn;
@@ -97,6 +98,9 @@ enum lode_code lode_env_create(const char *dir, size_t map_bytes, struct lode_er
 enum lode_code lode_env_peek(const char *dir, bool *whole, struct lode_err *err);
 /* The pages the newest commit may use against the size of the file: false when it is short. */
 enum lode_code lode_env_whole(MDB_env *env, bool *whole, struct lode_err *err);
+/* The transaction numbers of LMDB's two meta pages are neighbours. */
+bool lode_env_metas_agree(MDB_env *env);
+#define LODE_BAD_METAS "the two meta pages contradict each other"
 /* A short file is legal when every page it lacks is free; then it is lengthened, else
  * LODE_ECORRUPT and it stays as it was. Exclusive lock. */
 enum lode_code lode_env_mend_tail(const char *dir, struct lode_err *err);

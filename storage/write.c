@@ -37,6 +37,11 @@ struct group {
     uint64_t disk_free; /* at the begin */
 };
 
+const struct lode_member *lode_member_next(const struct lode_member *m)
+{
+    return m->next;
+}
+
 static void settle(struct lode_member *m, enum lode_code rc)
 {
     m->rc = rc;
