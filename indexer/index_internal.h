@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of the index share: index.c (views and searches), generations.c (open segments and
- * live bitmaps), builder.c (when and how a generation is made), store_scan.c (exact, off the
- * store). */
+ * live bitmaps), generation_build.c (when and how one is made), builder.c (the server's thread),
+ * store_scan.c (exact, off the store). */
 #ifndef LODE_INDEXER_INDEX_INTERNAL_H
 #define LODE_INDEXER_INDEX_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/file.h"
 #include "base/topk.h"
 #include "indexer/index.h"
 #include "storage/write.h"
@@ -86,6 +87,11 @@ void lode_generation_broken(struct lode_index *ix, lode_cid cid, uint64_t number
 enum lode_code lode_live_take(struct lode_index *ix, const struct lode_rtxn *txn,
                               const struct lode_collection *c, struct lode_live_set **out,
                               struct lode_err *err);
+
+/* --- generation_build.c --- */
+/* The lock of the one builder over all processes. LODE_EBUSY: another has it. */
+enum lode_code lode_index_lock(const struct lode_index *ix, struct lode_lock *lock,
+                               struct lode_err *err);
 
 /* --- builder.c --- */
 enum lode_code lode_builder_start(struct lode_index *ix, struct lode_err *err);
