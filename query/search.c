@@ -7,6 +7,10 @@
 #include "query/query_internal.h"
 #include "storage/collections.h"
 
+/* Hits asked for first when a document shows once: most documents have few good chunks, and asking
+ * again costs a whole search. */
+enum { DOCUMENT_CHUNKS = 3, DOCUMENT_CHUNKS_MORE = 20 };
+
 struct search { /* one call's state; run() releases all of it */
     const struct lode_searcher *s;
     const struct lode_search_request *req;
@@ -267,10 +271,10 @@ static enum lode_code retrieve_and_pick(struct search *x, bool exact, struct lod
     const uint64_t cap = LODE_K_MAX + LODE_OFFSET_MAX;
     const uint64_t most = most_points < cap ? most_points : cap;
     uint64_t k = need + (x->self != LODE_SLOT_NONE);
-    if (x->req->best_chunk_per_document) k *= 2;
+    if (x->req->best_chunk_per_document) k = DOCUMENT_CHUNKS * k + DOCUMENT_CHUNKS_MORE;
     x->picked = lode_arena_alloc(x->arena, need, sizeof *x->picked);
     if (!x->picked) return nomem(err);
-    for (;; k *= 2) {
+    for (;; k *= 4) {
         if (k > most) k = most;
         if (k == 0) return LODE_OK;
         LODE_TRY(retrieve(x, exact, (uint32_t)k, err));
