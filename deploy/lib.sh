@@ -81,7 +81,9 @@ need_model() {
 build_lode() {
     run_logged cmake "the build could not be configured" \
         cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@"
-    if ninja -C "$build" -n 2>/dev/null | grep -q '^\[1/'; then
+    local plan
+    plan=$(ninja -C "$build" -n 2>&1 || true) # not piped into grep -q: ninja would end by SIGPIPE
+    if [[ $plan != *"no work to do"* ]]; then
         say "Building (log: $log/build.log)"
         run_logged build "the build failed" ninja -C "$build"
     fi
