@@ -164,6 +164,12 @@ static enum lode_code read_lines(struct lode_run *run, struct lode_ingest_file *
     return LODE_OK;
 }
 
+static enum lode_code too_large(struct lode_err *err)
+{
+    return lode_fail(err, LODE_ELIMIT, "the file is over the limit of %d MiB",
+                     LODE_READ_FILE_MAX >> 20);
+}
+
 static enum lode_code read_open_file(struct lode_run *run, struct lode_ingest_file *f, int fd,
                                      struct lode_buf *buf, struct lode_err *err)
 {
@@ -175,10 +181,11 @@ static enum lode_code read_open_file(struct lode_run *run, struct lode_ingest_fi
     if (!lode_read_name_known(opts.name)) return read_bytes(run, f, lode_buf_str(buf), err);
     if (f->bytes > LODE_READ_PIECE && lode_read_is_lines(lode_buf_str(buf), &opts))
         return read_lines(run, f, fd, buf, err);
-    if (f->bytes > LODE_READ_FILE_MAX)
-        return lode_fail(err, LODE_ELIMIT, "the file is over the limit of %d MiB",
-                         LODE_READ_FILE_MAX >> 20);
-    LODE_TRY(read_more(fd, buf, LODE_READ_FILE_MAX + 1 - buf->len, &end, err));
+    if (f->bytes > LODE_READ_FILE_MAX) return too_large(err);
+    while (!end && buf->len <= LODE_READ_FILE_MAX) /* it may have grown since it was looked at */
+        LODE_TRY(read_more(fd, buf, f->bytes > buf->len ? f->bytes - buf->len : 4 * LODE_KIB, &end,
+                           err));
+    if (buf->len > LODE_READ_FILE_MAX) return too_large(err);
     return read_bytes(run, f, lode_buf_str(buf), err);
 }
 

@@ -16,6 +16,7 @@ struct csv {
     struct lode_buf ends;   /* size_t: end of each cell in `cells` */
     struct lode_buf header; /* likewise the names ... */
     struct lode_buf header_ends;
+    struct lode_buf dropped; /* per column a byte: 1 for a name that another column has */
     bool has_text;
 };
 
@@ -94,6 +95,22 @@ static char find_delimiter(struct lode_str text)
     return best;
 }
 
+/* JSON objects have no name twice: whether an earlier column has this name, or any has the one that
+ * a reserved name would get. */
+static bool repeated(const struct csv *c, struct lode_str name, size_t column)
+{
+    const bool reserved = lode_name_reserved(name);
+    const size_t count = reserved ? cell_count(&c->header_ends) : column;
+    for (size_t i = 0; i < count; i++) {
+        const struct lode_str other = lode_str_trim(cell(&c->header, &c->header_ends, i));
+        if (i < column && lode_str_eq(other, name)) return true;
+        if (reserved && other.len == name.len + 1 && other.ptr[name.len] == '_' &&
+            memcmp(other.ptr, name.ptr, name.len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum lode_code read_header(struct csv *c, const struct lode_read_opts *opts,
                                   struct lode_err *err)
 {
@@ -110,7 +127,9 @@ static enum lode_code read_header(struct csv *c, const struct lode_read_opts *op
     for (size_t i = 0; i < cell_count(&c->header_ends); i++) {
         const struct lode_str name = lode_str_trim(cell(&c->header, &c->header_ends, i));
         text |= lode_field_of(opts, name, true) == LODE_FIELD_TEXT;
+        lode_buf_add_char(&c->dropped, repeated(c, name, i));
     }
+    LODE_TRY(lode_buf_ok(&c->dropped, "the header", err));
     c->has_text = text;
     if (!text && opts->text_field.len)
         return lode_fail(err, LODE_EINVAL, "there is no column '" LODE_STR_FMT "'",
@@ -132,22 +151,6 @@ static void other_cell(const struct csv *c, struct lode_str name, struct lode_st
     lode_buf_add_str(lines, value);
 }
 
-/* JSON objects have no name twice: whether an earlier column has this name, or any has the one that
- * a reserved name would get. */
-static bool repeated(const struct csv *c, struct lode_str name, size_t column)
-{
-    const bool reserved = lode_name_reserved(name);
-    const size_t count = reserved ? cell_count(&c->header_ends) : column;
-    for (size_t i = 0; i < count; i++) {
-        const struct lode_str other = lode_str_trim(cell(&c->header, &c->header_ends, i));
-        if (i < column && lode_str_eq(other, name)) return true;
-        if (reserved && other.len == name.len + 1 && other.ptr[name.len] == '_' &&
-            memcmp(other.ptr, name.ptr, name.len) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void fill_row(const struct csv *c, const struct lode_read_opts *opts,
                      struct lode_read_doc *doc, struct lode_buf *metadata, struct lode_buf *lines)
 {
@@ -161,7 +164,7 @@ static void fill_row(const struct csv *c, const struct lode_read_opts *opts,
         const enum lode_field f = lode_field_of(opts, name, true);
         if (f <= LODE_FIELD_SOURCE && !fields[f]->ptr)
             *fields[f] = f == LODE_FIELD_TEXT ? value : lode_str_trim(value);
-        else if (!repeated(c, name, i))
+        else if (!c->dropped.ptr[i])
             other_cell(c, name, value, &w, lines);
     }
     lode_jw_end(&w, '}');
@@ -200,6 +203,7 @@ enum lode_code lode_read_csv(struct lode_reading *r, struct lode_str text, struc
     lode_buf_init(&c.ends, (LODE_COLUMNS_MAX + 1) * sizeof(size_t));
     lode_buf_init(&c.header, LODE_PAYLOAD_MAX);
     lode_buf_init(&c.header_ends, (LODE_COLUMNS_MAX + 1) * sizeof(size_t));
+    lode_buf_init(&c.dropped, LODE_COLUMNS_MAX + 1);
     lode_buf_init(&metadata, LODE_PAYLOAD_MAX);
     lode_buf_init(&lines, LODE_DOC_TEXT_MAX);
     enum lode_code rc = read_header(&c, r->opts, err);
@@ -210,6 +214,7 @@ enum lode_code lode_read_csv(struct lode_reading *r, struct lode_str text, struc
     }
     lode_buf_release(&lines);
     lode_buf_release(&metadata);
+    lode_buf_release(&c.dropped);
     lode_buf_release(&c.header_ends);
     lode_buf_release(&c.header);
     lode_buf_release(&c.ends);

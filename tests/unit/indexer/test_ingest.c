@@ -3,6 +3,9 @@
  * refused; and that a run may be stopped at any moment. */
 #include "ingest_fixture.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 /* --- storing --- */
 
 static void a_folder_is_stored_file_by_file(void **state)
@@ -283,6 +286,53 @@ static void a_file_that_was_read_in_part_is_never_skipped(void **state)
     finish(&f);
 }
 
+/* The child of one round; opens everything itself and never returns. */
+static void index_and_die(void)
+{
+    struct fixture f = {.store = NULL};
+    struct lode_encoder_opts opts = LODE_ENCODER_OPTS_DEFAULT;
+    opts.model_dir = LODE_GOLDEN_DIR "/tiny-bert";
+    opts.threads = 1;
+    must(&f, lode_encoder_open(&opts, &f.encoder, &f.err));
+    open_store(&f);
+    reload(&f);
+    f.opts = (struct lode_ingest_opts){.store = f.store, .encoder = f.encoder, .cid = f.c.cid};
+    index_in(&f);
+    _exit(0);
+}
+
+static void runs_killed_at_random_moments_lose_nothing(void **state)
+{
+    enum { RECORDS = 3000, ROUNDS = 12 };
+    struct fixture f;
+    struct lode_encoder_opts opts = LODE_ENCODER_OPTS_DEFAULT;
+    unsigned delay_ms = 3;
+    (void)state;
+    start(&f, LODE_CHUNK_NONE);
+    write_records("in/c.jsonl", RECORDS, -1, 1);
+    put("in/a.txt", "Text.");
+    lode_store_close(f.store);
+    lode_encoder_close(f.encoder);
+    for (int i = 0; i < ROUNDS; i++, delay_ms = delay_ms * 7 % 61 + 2) {
+        const pid_t child = fork();
+        if (child == 0) index_and_die();
+        assert_true(child > 0);
+        usleep(delay_ms * (i % 3 == 2 ? 8000 : 1000));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+    }
+    opts.model_dir = LODE_GOLDEN_DIR "/tiny-bert";
+    must(&f, lode_encoder_open(&opts, &f.encoder, &f.err));
+    open_store(&f);
+    f.opts.store = f.store;
+    f.opts.encoder = f.encoder;
+    index_in(&f);
+    assert_int_equal(f.c.documents, RECORDS + 1);
+    assert_int_equal(f.c.points, RECORDS + 1);
+    assert_text(&f, "d2999", "Text 2999 of version 1.");
+    finish(&f);
+}
+
 /* --- ids --- */
 
 static void the_same_relative_path_in_two_roots_gives_two_documents(void **state)
@@ -465,6 +515,7 @@ int main(void)
         cmocka_unit_test(changed_documents_are_replaced_whole),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(a_file_that_was_read_in_part_is_never_skipped),
+        cmocka_unit_test(runs_killed_at_random_moments_lose_nothing),
         cmocka_unit_test(the_same_relative_path_in_two_roots_gives_two_documents),
         cmocka_unit_test(a_record_id_of_another_file_is_kept_and_reported),
         cmocka_unit_test(bytes_without_an_id_are_stored_once),
