@@ -41,7 +41,7 @@ enum {
     LODE_FINGERPRINT_TEXT = 65
 }; /* SHA-256 in hex + NUL; "" = any (vectors come from outside) */
 
-/* How the collection cuts documents. max_tokens 0: the model's window. */
+/* How the collection cuts documents. max_tokens 0: min(window, 200). */
 enum lode_chunk_kind { LODE_CHUNK_SENTENCE, LODE_CHUNK_NONE };
 struct lode_chunk_spec {
     enum lode_chunk_kind kind;
