@@ -109,8 +109,19 @@ static void check_drop(struct row *r)
 
 static void check_job(struct row *r)
 {
+    struct lode_err err = LODE_ERR_INIT;
     struct lode_job job;
-    if (r->key.len != LODE_UUID_BYTES || !lode_row_job(r->body, &job)) problem(r, LODE_BAD_BODY);
+    struct lode_str value = LODE_STR_NONE;
+    uint32_t input_bytes;
+    bool found;
+    if (r->key.len != LODE_UUID_BYTES || !lode_row_job(r->body, &job, &input_bytes)) {
+        problem(r, LODE_BAD_BODY);
+        return;
+    }
+    const struct lode_dbkey key = lode_key_bytes(r->key);
+    if (lode_tab_get(r->ck->txn, LODE_T_INPUTS, &key, &found, &value, &err)) return;
+    if (value.len != (input_bytes ? LODE_ENVELOPE_BYTES + (size_t)input_bytes : 0))
+        problem(r, "its input is missing or of another length");
 }
 
 static void check_input(struct row *r)

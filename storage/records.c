@@ -2,7 +2,7 @@
 /* Ingest jobs and API keys.
  *
  *   jobs   state u8 | cid u32 | created_ms i64 | updated_ms i64 | total u64 | done u64 |
- *          failed_count u64 | media_type str | options str | failed str
+ *          failed_count u64 | input_bytes u32 | media_type str | options str | failed str
  *   keys   hash 32 | role u8 | created_ms i64 | name str
  * A job's input is a record of its own, so that counting progress does not rewrite it. */
 #include "storage/records.h"
@@ -22,26 +22,28 @@ const char *lode_job_state_name(enum lode_job_state s)
 /* --- jobs --- */
 
 static enum lode_code job_input(const struct lode_rtxn *txn, const struct lode_dbkey *key,
-                                struct lode_job *out, struct lode_err *err)
+                                uint32_t bytes, struct lode_job *out, struct lode_err *err)
 {
-    struct lode_rd body;
+    struct lode_rd body = {NULL, NULL, false};
     bool found;
     LODE_TRY(lode_rec_get(txn, LODE_T_INPUTS, key, &found, &body, err));
-    out->input = LODE_STR_NONE;
-    if (found) out->input = lode_str_n((const char *)body.p, (size_t)(body.end - body.p));
-    return LODE_OK;
+    out->input = lode_str_n((const char *)body.p, found ? (size_t)(body.end - body.p) : 0);
+    if (out->input.len == bytes) return LODE_OK;
+    return lode_fail_record(err, txn, LODE_T_INPUTS, lode_dbkey_str(key),
+                            found ? LODE_BAD_LENGTH : LODE_BAD_ABSENT);
 }
 
 static enum lode_code job_load(const struct lode_rtxn *txn, const struct lode_dbkey *key,
                                bool *found, struct lode_job *out, struct lode_err *err)
 {
     struct lode_rd body;
+    uint32_t input_bytes;
     LODE_TRY(lode_rec_get(txn, LODE_T_JOBS, key, found, &body, err));
     if (!*found) return LODE_OK;
-    if (key->len != LODE_UUID_BYTES || !lode_row_job(body, out))
+    if (key->len != LODE_UUID_BYTES || !lode_row_job(body, out, &input_bytes))
         return lode_fail_record(err, txn, LODE_T_JOBS, lode_dbkey_str(key), LODE_BAD_BODY);
     lode_uuid_format(key->bytes, out->id);
-    return job_input(txn, key, out, err);
+    return job_input(txn, key, input_bytes, out, err);
 }
 
 enum lode_code lode_job_get(const struct lode_rtxn *txn, struct lode_str id, struct lode_job *out,
@@ -76,8 +78,9 @@ static enum lode_code collect_jobs(const struct lode_rtxn *txn, struct job_order
     while (!rc && c.on && *count < cap) {
         struct lode_job job;
         struct lode_rd body;
+        uint32_t input_bytes;
         rc = lode_cursor_body(&c, &body, err);
-        if (!rc && (c.key.len != LODE_UUID_BYTES || !lode_row_job(body, &job)))
+        if (!rc && (c.key.len != LODE_UUID_BYTES || !lode_row_job(body, &job, &input_bytes)))
             rc = lode_fail_record(err, txn, LODE_T_JOBS, c.key, LODE_BAD_BODY);
         if (rc) break;
         order[*count] = (struct job_order){job.created_ms, lode_key_bytes(c.key)};

@@ -145,7 +145,7 @@ lode_slot lode_row_chunk_at(const struct lode_rd *r, uint32_t chunk)
 
 /* --- jobs and keys --- */
 
-bool lode_row_job(struct lode_rd r, struct lode_job *out)
+bool lode_row_job(struct lode_rd r, struct lode_job *out, uint32_t *input_bytes)
 {
     *out = (struct lode_job){.state = LODE_JOB_QUEUED};
     const uint8_t state = lode_rd_u8(&r);
@@ -155,6 +155,7 @@ bool lode_row_job(struct lode_rd r, struct lode_job *out)
     out->total = lode_rd_u64(&r);
     out->done = lode_rd_u64(&r);
     out->failed_count = lode_rd_u64(&r);
+    *input_bytes = lode_rd_u32(&r);
     out->media_type = lode_rd_str(&r);
     out->options = lode_rd_str(&r);
     out->failed = lode_rd_str(&r);
@@ -172,6 +173,7 @@ void lode_row_job_put(struct lode_buf *b, const struct lode_job *job)
     lode_put_u64(b, job->total);
     lode_put_u64(b, job->done);
     lode_put_u64(b, job->failed_count);
+    lode_put_u32(b, (uint32_t)job->input.len);
     lode_put_str(b, job->media_type);
     lode_put_str(b, job->options);
     lode_put_str(b, job->failed);

@@ -33,7 +33,8 @@ void lode_row_document_put(struct lode_buf *b, const struct lode_document *doc, 
 bool lode_row_chunks(struct lode_rd r, uint32_t *listed);
 lode_slot lode_row_chunk_at(const struct lode_rd *r, uint32_t chunk); /* chunk < listed */
 
-bool lode_row_job(struct lode_rd r, struct lode_job *out); /* all but id and input */
+/* All but id and input; input_bytes: how long the input must be. */
+bool lode_row_job(struct lode_rd r, struct lode_job *out, uint32_t *input_bytes);
 void lode_row_job_put(struct lode_buf *b, const struct lode_job *job);
 bool lode_row_key(struct lode_rd r, struct lode_key *out); /* all but id */
 void lode_row_key_put(struct lode_buf *b, const struct lode_key *key);

@@ -6,6 +6,7 @@
 #include "tests/unit/storage/world.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,8 +48,8 @@ struct places {
     size_t count;
 };
 
-/* The file as mapped by LMDB starts at page 0, so an offset from there is one in the file. The map's
- * start comes from the meta page that mdb_env_info names none for; /proc/self/maps has it. */
+/* LMDB's map starts at page 0, so an offset from there is one in the file; LMDB does not tell where
+ * the map is, /proc/self/maps does. */
 static const char *map_start(const char *dir)
 {
     char line[600], path[WORLD_PATH + 32];
@@ -363,6 +364,8 @@ static int child_verdict(const struct world *w)
     struct lode_err err = LODE_ERR_INIT;
     struct lode_check_report report = {0};
     struct lode_store *s;
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], SIG_DFL);
     if (!freopen("/dev/null", "w", stderr)) return WRONG;
     if (lode_store_open(w->data, &opts, &s, &err)) return TOLD;
     read_all(s, &r);
@@ -435,8 +438,8 @@ static void one_flipped_bit_in_a_page_never_gives_other_contents(void **state)
     expect_clean(w->store);
 }
 
-/* LMDB takes the meta page with the higher transaction number: a flipped bit of that number can bring
- * the commit before the last back. */
+/* LMDB takes the meta page with the higher transaction number: a flipped bit of that number can
+ * bring the commit before the last back. */
 static void a_damaged_meta_page_does_not_bring_an_older_state_back(void **state)
 {
     struct world *w = *state;

@@ -47,7 +47,9 @@ static void document(struct lode_rd body, struct lode_buf *out)
 static void job(struct lode_rd body, struct lode_buf *out)
 {
     struct lode_job j;
-    if (!lode_row_job(body, &j)) return;
+    uint32_t input_bytes;
+    if (!lode_row_job(body, &j, &input_bytes)) return;
+    j.input.len = input_bytes; /* stored elsewhere; the body holds its length */
     lode_row_job_put(out, &j);
     same_body(out, body);
 }
