@@ -3,7 +3,7 @@
 
 usage: compare_search.py BENCH VECTORS.npy [--queries N] [--rounds R] [--build-threads T] [--out FILE.json]
 BENCH is the program lode_search_bench. The last N rows are the queries. Peers and ours are timed alternately R times and the
-median of each is kept, so that a busy moment hits all alike. HNSW is compared at the same recall@10: for each target both
+median of each is kept, so that a busy moment hits all alike; ratio_cpu is the same by processor time of the searching thread. HNSW is compared at the same recall@10: for each target both
 sides get the smallest ef that reaches it. hnswlib answers all queries in one call (no Python between them)."""
 import argparse
 import json
@@ -50,12 +50,23 @@ def smallest_ef(measure, target):
 
 
 def rotate(rounds, sides):
-    """sides: name -> function giving queries/s. Medians of `rounds` alternating measurements."""
+    """sides: name -> function giving queries/s, by the clock and by processor time. Medians of `rounds` alternating runs."""
     seen = {name: [] for name in sides}
     for _ in range(rounds):
         for name, run in sides.items():
             seen[name].append(run())
-    return {name: statistics.median(v) for name, v in seen.items()}
+    return {name: [statistics.median(x[i] for x in v) for i in (0, 1)] for name, v in seen.items()}
+
+
+def timed(count, run):
+    start, cpu = time.perf_counter(), time.thread_time()
+    run()
+    return count / (time.perf_counter() - start), count / (time.thread_time() - cpu)
+
+
+def ours_speed(ours, line):
+    got = ours.ask(line)
+    return got["qps"], got["qps_cpu"]
 
 
 def main():
@@ -65,6 +76,7 @@ def main():
     p.add_argument("--queries", type=int, default=1000)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--build-threads", type=int, default=2)
+    p.add_argument("--builds", type=int, default=2)
     p.add_argument("--flat-queries", type=int, default=200)
     p.add_argument("--out")
     args = p.parse_args()
@@ -75,19 +87,21 @@ def main():
     def build_peer():
         index = hnswlib.Index("ip", X.shape[1])
         index.init_index(len(base), M=16, ef_construction=100)
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         index.add_items(base, num_threads=args.build_threads)
-        return index, time.perf_counter() - start
+        return index, time.perf_counter() - start, time.process_time() - cpu
 
     with tempfile.TemporaryDirectory() as folder:
         ours_s, peer_s = [], []
-        for _ in range(2):  # A B A B
+        for _ in range(args.builds):  # A B A B
             ours = Ours(args, folder + "/bench.seg")
-            peer, seconds = build_peer()
-            ours_s.append(ours.build["build_s"])
-            peer_s.append(seconds)
-        out["build"] = {"ours_s": min(ours_s), "hnswlib_s": round(min(peer_s), 2), "threads": args.build_threads,
-                        "ratio": round(min(ours_s) / min(peer_s), 3)}
+            peer, seconds, cpu = build_peer()
+            ours_s.append((ours.build["build_s"], ours.build["build_cpu_s"]))
+            peer_s.append((seconds, cpu))
+        wall = [min(s[0] for s in side) for side in (ours_s, peer_s)]
+        used = [min(s[1] for s in side) for side in (ours_s, peer_s)]
+        out["build"] = {"ours_s": wall[0], "hnswlib_s": round(wall[1], 2), "threads": args.build_threads,
+                        "ratio": round(wall[0] / wall[1], 3), "ratio_cpu": round(used[0] / used[1], 3)}
         print(json.dumps({"build": out["build"]}), flush=True)
 
         faiss.omp_set_num_threads(1)
@@ -95,27 +109,22 @@ def main():
         flat.add(base)
         _, truth = flat.search(Q, K)
 
-        def flat_qps():
-            start = time.perf_counter()
+        def flat_search():
             for q in Q[:args.flat_queries]:
                 flat.search(q[None], K)
-            return args.flat_queries / (time.perf_counter() - start)
 
         got = ours.ask("exact")
-        speed = rotate(args.rounds, {"ours": lambda: ours.ask("exact")["qps"], "faiss_flat": flat_qps})
-        out["exact"] = {"ours_qps": round(speed["ours"], 1), "faiss_flat_qps": round(speed["faiss_flat"], 1),
-                        "ratio": round(speed["ours"] / speed["faiss_flat"], 2),
+        speed = rotate(args.rounds, {"ours": lambda: ours_speed(ours, "exact"),
+                                     "faiss_flat": lambda: timed(args.flat_queries, flat_search)})
+        out["exact"] = {"ours_qps": round(speed["ours"][0], 1), "faiss_flat_qps": round(speed["faiss_flat"][0], 1),
+                        "ratio": round(speed["ours"][0] / speed["faiss_flat"][0], 2),
+                        "ratio_cpu": round(speed["ours"][1] / speed["faiss_flat"][1], 2),
                         "identical_to_f32_scan": f'{got["identical"]}/{len(Q)}', "rescored": got["rescored"]}
         print(json.dumps({"exact": out["exact"]}), flush=True)
 
         def peer_search(ef):
             peer.set_ef(ef)
             return peer.knn_query(Q, K, num_threads=1)[0]
-
-        def peer_qps(ef):
-            start = time.perf_counter()
-            peer_search(ef)
-            return len(Q) / (time.perf_counter() - start)
 
         out["hnsw"] = []
         for target in TARGETS:
@@ -124,11 +133,12 @@ def main():
             if not ours_ef or not peer_ef:
                 print(f"recall {target} is not reached: ours {ours_ef}, hnswlib {peer_ef}", file=sys.stderr)
                 continue
-            speed = rotate(args.rounds, {"ours": lambda: ours.ask(f"ann {ours_ef}")["qps"],
-                                         "hnswlib": lambda: peer_qps(peer_ef)})
-            row = {"target": target, "ours_ef": ours_ef, "ours_recall": ours_recall, "ours_qps": round(speed["ours"]),
-                   "hnswlib_ef": peer_ef, "hnswlib_recall": round(peer_recall, 4), "hnswlib_qps": round(speed["hnswlib"]),
-                   "ratio": round(speed["ours"] / speed["hnswlib"], 2)}
+            speed = rotate(args.rounds, {"ours": lambda: ours_speed(ours, f"ann {ours_ef}"),
+                                         "hnswlib": lambda: timed(len(Q), lambda: peer_search(peer_ef))})
+            row = {"target": target, "ours_ef": ours_ef, "ours_recall": ours_recall, "ours_qps": round(speed["ours"][0]),
+                   "hnswlib_ef": peer_ef, "hnswlib_recall": round(peer_recall, 4), "hnswlib_qps": round(speed["hnswlib"][0]),
+                   "ratio": round(speed["ours"][0] / speed["hnswlib"][0], 2),
+                   "ratio_cpu": round(speed["ours"][1] / speed["hnswlib"][1], 2)}
             out["hnsw"].append(row)
             print(json.dumps(row), flush=True)
         ours.process.stdin.close()
