@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Token lists -> packed pieces without padding. Texts are sorted by length, longest first, and put
- * whole into pieces of LODE_ENCODE_UNIT_MIN to _MAX tokens; a longer text is a piece of its own. The
- * longest texts come first, so that threads which take one piece after the other end together. */
+ * whole into pieces of LODE_ENCODE_UNIT_MIN to _MAX tokens; a longer text is a piece of its own.
+ * The longest texts come first, so that threads which take one piece after the other end together.
+ */
 #ifndef LODE_ENCODER_BATCH_H
 #define LODE_ENCODER_BATCH_H
 

@@ -285,7 +285,8 @@ static void tile_column(struct tile_args t, size_t rows)
         tile_rows(&t, n);
         t.a += n * t.row_step;
         t.c += n * t.c_stride;
-        if (t.ahead_lines > 0) t.ahead += t.ahead_lines * CACHE_LINE * ((t.k + K_CHUNK - 1) / K_CHUNK);
+        if (t.ahead_lines > 0)
+            t.ahead += t.ahead_lines * CACHE_LINE * ((t.k + K_CHUNK - 1) / K_CHUNK);
     }
 }
 

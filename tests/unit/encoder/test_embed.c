@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The embedding call: reports, limits, cancelling, lanes, concurrency, fingerprints, bad weights. */
+/* The embedding call: reports, limits, cancelling, lanes, many callers, fingerprints, weights. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
