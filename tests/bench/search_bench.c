@@ -73,7 +73,7 @@ static void plain(const struct bench *b, const float *q, struct lode_segment_hit
     for (size_t i = 0; i < K; i++) hits[i] = (struct lode_segment_hit){items[i].id, items[i].score};
 }
 
-/* What this thread, or process, had of a processor: our own cost, also when others run beside us. */
+/* What this thread, or process, had of a processor: our own cost, whoever runs beside us. */
 static double cpu_seconds(clockid_t clock)
 {
     struct timespec t;
