@@ -69,7 +69,7 @@ if [ "$quick" = no ]; then
         cp "$root/tests/e2e/requirements.txt" "$venv/installed.txt"
     fi
     say "End-to-end tests"
-    (cd "$root" && "$venv/bin/python" -m pytest -q -x --maxfail=20 -p no:cacheprovider tests/e2e \
+    (cd "$root" && "$venv/bin/python" -m pytest -q --maxfail=20 -p no:cacheprovider tests/e2e \
         --junitxml="$log/e2e.xml" >"$log/e2e.log" 2>&1) || tail -n 60 "$log/e2e.log"
     counts=$(python3 "$root/deploy/dev/count_ctest.py" --junit "$log/e2e.xml") || counts="0 1"
     passed=$((passed + ${counts% *}))
