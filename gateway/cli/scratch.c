@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A temporary folder; links in it are removed, never followed. */
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
