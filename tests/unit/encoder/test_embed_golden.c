@@ -128,7 +128,11 @@ static void default_model_gives_the_same_through_onednn(void **state)
 
 static void check_composition(const char *gemm)
 {
+#ifdef __SANITIZE_ADDRESS__ /* ten times slower: the memory is what this build looks at */
+    static const size_t batches[] = {3, 40};
+#else
     static const size_t batches[] = {1, 2, 3, 7, 16, 40, 64};
+#endif
     const char *dir = default_model();
     struct lode_json *doc = NULL;
     size_t count = 0, dim = 384;
