@@ -3,11 +3,11 @@
  * the live slots behind. A generation goes through these states:
  *
  *   BUILDING --file renamed--> SEALED --LODE_OP_SET_GENERATION--> CURRENT --the next one--> RETIRED
- *      |  any error              | the commit fails                  |                        |
- *      v                         v                                   | damaged, missing       |
- * last
- *   (.tmp removed)            (file removed; else by the next sweep) v                        v
- * view BROKEN: searched from    (closed) the store, rebuilt
+ *
+ *   BUILDING, any error           its .tmp is removed
+ *   SEALED, the commit fails      the file is removed, now or by the next sweep
+ *   CURRENT, damaged or missing   --> BROKEN: searched from the store, rebuilt
+ *   RETIRED, last view ends       closed
  *
  * BUILDING and SEALED belong to builder.c and are never searched. Which generation is CURRENT is
  * one number in the collection's record, so a reader of any process sees it change together with

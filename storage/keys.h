@@ -10,32 +10,42 @@
  * str below is [ length u32 | bytes ]. doc16 is the first 16 bytes of SHA-256 of the document's id,
  * so that ids of any length fit a key; the full id is in the value and compared.
  *
- * table        key                                  body
- * meta         "format"                             magic "lode" | format u32 | created_ms i64 |
- *                                                   store uuid 16. Read before anything else.
- * meta         "state"                              lsn u64 | mdb_txn u64 | next_cid u32 |
- *                                                   log_first u64 | log_entries u64
- *                                                   Written by every commit. mdb_txn is LMDB's own
- *                                                   number of it: a damaged meta page that brings
- *                                                   an old snapshot back does not fit.
- * names        collection name                      cid u32
- * collections  [ cid u32 ]                          spec, counts, next_slot, lsn, generation
- * drops        [ cid u32 ]                          name str; rows of this collection are going
- * ids          [ cid u32 | 0 u8 | number u64 ]      slot u32
- *              [ cid u32 | 1 u8 | uuid 16 ]         slot u32
- * points       [ cid u32 | slot u32 ]               version u64 | flags u8 | id 8 or 16 |
- *                                                   payload str, or for a chunk: doc16 | chunk u32
- * | start u32 | end u32 | heading str Only live slots have one. documents    [ cid u32 | doc16 ]
- * id, title, source, metadata, root str | hash 32 | source_stat 16 | updated_ms i64 | chunks u32 |
- * listed u32 | text_bytes u32 chunks       [ cid u32 | doc16 ]                  listed times slot
- * u32; the index is the chunk number; LODE_SLOT_NONE: deleted singly texts        [ cid u32 | doc16
- * ]                  see struct lode_text_hdr sources      [ cid u32 | src16 | doc16 ] (empty);
- * src16 as doc16, of the source vectors      [ cid u32 | block u32 ]              see struct
- * lode_block_hdr live         [ cid u32 | slot >> 16 u32 ]         Roaring bitmap of the live slots
- * among these 65,536, absolute numbers jobs         [ job uuid 16 ]                      see
- * records.c inputs       [ job uuid 16 ]                      the job's input keys         key id,
- * 16 hex digits                see records.c log          [ lsn u64 ] wall_ms i64 | count u32 |
- * entries, see oplog.c
+ * table        key                               body
+ * meta         "format"                          magic "lode" | format u32 | created_ms i64 |
+ *                                                store uuid 16. Read before anything else.
+ *              "state"                           lsn u64 | mdb_txn u64 | next_cid u32 |
+ *                                                log_first u64 | log_entries u64.
+ *                                                Written by every commit. mdb_txn is LMDB's own
+ *                                                number of it: a damaged meta page that brings
+ *                                                an old snapshot back does not fit.
+ * names        name of 1 to 64 characters        cid u32
+ * collections  [ cid u32 ]                       cid u32 | created_ms i64 | points u64 |
+ *                                                documents u64 | next_slot u32 | lsn u64 |
+ *                                                generation u64 | metric u8 | chunk kind u8 |
+ *                                                dim u32 | max_tokens u32 | recall_target f64 |
+ *                                                name str | fingerprint str | model str
+ * drops        [ cid u32 ]                       name str; rows of this collection are going
+ * ids          [ cid u32 | 0 u8 | number u64 ]   slot u32
+ *              [ cid u32 | 1 u8 | uuid 16 ]      slot u32
+ * points       [ cid u32 | slot u32 ]            version u64 | flags u8 | number u64 or uuid 16 |
+ *                                                payload str, or for a chunk: doc16 |
+ *                                                chunk u32 | start u32 | end u32 | heading str.
+ *                                                Only live slots have one.
+ * documents    [ cid u32 | doc16 ]               id str | title str | source str | metadata str |
+ *                                                root str | hash 32 | source_stat 16 |
+ *                                                updated_ms i64 | chunks u32 | listed u32 |
+ *                                                text_bytes u32
+ * chunks       [ cid u32 | doc16 ]               listed times slot u32; the index is the chunk's
+ *                                                number; LODE_SLOT_NONE: deleted singly
+ * texts        [ cid u32 | doc16 ]               no envelope; struct lode_text_hdr, see below
+ * sources      [ cid u32 | src16 | doc16 ]       empty; src16 as doc16, of the source
+ * vectors      [ cid u32 | block u32 ]           no envelope; struct lode_block_hdr, see below
+ * live         [ cid u32 | slot >> 16 u32 ]      Roaring bitmap of the live slots among these
+ *                                                65,536; absolute numbers
+ * jobs         [ job uuid 16 ]                   see records.c
+ * inputs       [ job uuid 16 ]                   the job's input, as it came; none when empty
+ * keys         key id, 16 hex digits             see records.c
+ * log          [ lsn u64 ]                       wall_ms i64 | count u32 | changes, see oplog.c
  *
  * The vectors of 64 slots share one value, since a value of its own for each wastes a third or more
  * of the pages:

@@ -16,9 +16,9 @@ typedef void (*lode_step_fn)(void *arg, const char *what, uint64_t done,
 struct lode_check_report {
     uint64_t records, problems, bytes;
 };
-/* Reads every record once (checksums) and every invariant across tables: ids <-> slots <-> live <->
- * documents <-> texts <-> counts
- * <-> vectors. LODE_OK also when problems were found; they are in the report. */
+/* Reads every record once (checksums) and checks every invariant across tables: ids, slots, live,
+ * vectors, documents, texts and counts agree. LODE_OK also when problems were found; they are in
+ * the report. */
 enum lode_code lode_store_check(struct lode_store *store, lode_finding_fn finding,
                                 lode_step_fn step, void *arg, const struct lode_cancel *cancel,
                                 struct lode_check_report *out, struct lode_err *err);
