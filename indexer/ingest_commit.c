@@ -2,11 +2,11 @@
 /* The commit stage: groups documents into transactions, so that the price of a sync is shared.
  *
  * A file of records is complete when its end arrives here: everything before it is committed. Only
- * then one of its documents, the marker, gets the file's stat (size, time, field names). The next run
- * skips the file when some document of its source carries the stat it has now. A run that dies before
- * leaves no marker, and one that reads a changed file takes the old marker away first: whatever the
- * moment of death, a file is skipped only when all of it is stored. A file that is one document
- * carries its stat from the start, since it is stored whole or not at all. */
+ * then one of its documents, the marker, gets the file's stat (size, time, field names). The next
+ * run skips the file when some document of its source carries the stat it has now. A run that dies
+ * before leaves no marker, and one that reads a changed file takes the old marker away first:
+ * whatever the moment of death, a file is skipped only when all of it is stored. A file that is one
+ * document carries its stat from the start, since it is stored whole or not at all. */
 #include "indexer/pipeline_internal.h"
 
 #include "base/limits.h"

@@ -136,8 +136,8 @@ static enum lode_code look_up(struct lode_run *run, const struct lode_ingest_fil
     return rc == LODE_ENOTFOUND ? LODE_OK : rc;
 }
 
-/* A file's id is its path below the root. When a document of another root (or a request) has it, the
- * absolute path is the id; a document that has that one already keeps it. */
+/* A file's id is its path below the root. When a document of another root (or a request) has it,
+ * the absolute path is the id; a document that has that one already keeps it. */
 static enum lode_code choose_path_id(struct lode_run *run, const struct lode_ingest_file *file,
                                      struct lode_str *id, char other[ID_TEXT], struct stored *found,
                                      struct lode_err *err)
@@ -161,8 +161,8 @@ static enum lode_code choose_path_id(struct lode_run *run, const struct lode_ing
     return LODE_OK;
 }
 
-/* A record's own id is the user's word for "the same document": it replaces what has it, except what
- * belongs to another file that still exists. */
+/* A record's own id is the user's word for "the same document": it replaces what has it, except
+ * what belongs to another file that still exists. */
 static bool belongs_elsewhere(const struct lode_run *run, const struct lode_ingest_file *file,
                               const struct stored *found)
 {

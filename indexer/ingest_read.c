@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One input -> items. A file whose stat the store knows is skipped unread; JSON lines of any size are
- * read in pieces; other files whole, up to a limit. What cannot be read is reported and costs nothing
- * else. */
+/* One input -> items. A file whose stat the store knows is skipped unread; JSON lines of any size
+ * are read in pieces; other files whole, up to a limit. What cannot be read is reported and costs
+ * nothing else. */
 #include "indexer/pipeline_internal.h"
 
 #include <errno.h>
@@ -139,8 +139,8 @@ static enum lode_code read_more(int fd, struct lode_buf *buf, size_t want, bool 
     return LODE_OK;
 }
 
-/* The rest of a file of JSON lines, whose first bytes are in buf: piece by piece, each ending behind
- * a line break. */
+/* The rest of a file of JSON lines, whose first bytes are in buf: piece by piece, each ending
+ * behind a line break. */
 static enum lode_code read_lines(struct lode_run *run, struct lode_ingest_file *f, int fd,
                                  struct lode_buf *buf, struct lode_err *err)
 {

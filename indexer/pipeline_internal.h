@@ -5,9 +5,9 @@
  *   walk, read, hash, chunk  -->   many chunks a call  --> groups a commit       progress
  *                        queue                      queue
  *
- * An item owns all its memory and goes from stage to stage in order; a file's end is an item, too, so
- * when the commit thread sees it, everything of that file is committed. After a failure or a cancel
- * each stage goes on taking items until its queue is closed, so nobody waits for ever. */
+ * An item owns all its memory and goes from stage to stage in order; a file's end is an item, too,
+ * so when the commit thread sees it, everything of that file is committed. After a failure or a
+ * cancel each stage goes on taking items until its queue is closed, so nobody waits for ever. */
 #ifndef LODE_INDEXER_PIPELINE_INTERNAL_H
 #define LODE_INDEXER_PIPELINE_INTERNAL_H
 
@@ -115,8 +115,8 @@ void lode_run_report(struct lode_run *run, struct lode_ingest_file *file, struct
 /* Waits for room, then queues the item for embedding; takes it over in any case. */
 enum lode_code lode_run_send(struct lode_run *run, struct lode_item *item, struct lode_err *err);
 
-/* The input that a document with this id, still in flight, came from; NULL: none is. The caller drops
- * it with unref. Ask this before the store: what is in neither was never there. */
+/* The input that a document with this id, still in flight, came from; NULL: none is. The caller
+ * drops it with unref. Ask this before the store: what is in neither was never there. */
 struct lode_ingest_file *lode_run_pending(struct lode_run *run, struct lode_str id);
 
 struct lode_item *lode_item_new(enum lode_item_kind kind,

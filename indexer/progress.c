@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Counting what a run has done. Time left is judged by bytes of input: their number is known once the
- * walk is over, and files that were merely skipped do not count for the rate. */
+/* Counting what a run has done. Time left is judged by bytes of input: their number is known once
+ * the walk is over, and files that were merely skipped do not count for the rate. */
 #include "indexer/pipeline_internal.h"
 
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A set of strings known by a 64-bit hash only: what a run has seen, 8-16 bytes a member. Two strings
- * of one run that share a hash (1 in 10^7 for a million of them) count as one: a vanished document is
- * then kept, or a line is reported as repeated. Nothing is ever deleted by mistake. */
+/* A set of strings known by a 64-bit hash only: what a run has seen, 8-16 bytes a member. Two
+ * strings of one run that share a hash (1 in 10^7 for a million of them) count as one: a vanished
+ * document is then kept, or a line is reported as repeated. Nothing is ever deleted by mistake. */
 #ifndef LODE_INDEXER_SEEN_H
 #define LODE_INDEXER_SEEN_H
 

@@ -157,9 +157,9 @@ enum lode_code lode_env_whole(MDB_env *env, bool *whole, struct lode_err *err)
 /* --- the two meta pages --- */
 
 /* LMDB 0.9's meta page on 64-bit machines: page header 16, magic u32, version u32, then among
- * others the transaction number. Commits alternate between the two pages, so their numbers are neighbours,
- * each of its page's parity. A damaged number would make LMDB take the older page for the newer.
- * Another layout is left to LMDB's own judgement. */
+ * others the transaction number. Commits alternate between the two pages, so their numbers are
+ * neighbours, each of its page's parity. A damaged number would make LMDB take the older page for
+ * the newer. Another layout is left to LMDB's own judgement. */
 enum { META_MAGIC_AT = 16, META_TXN_AT = 144, META_BYTES = META_TXN_AT + 8, META_VERSION = 1 };
 #define META_MAGIC 0xBEEFC0DEu
 

@@ -180,8 +180,8 @@ static enum lode_code close_units(struct packer *p, size_t n, struct lode_err *e
     return LODE_OK;
 }
 
-/* A short paragraph without a full stop, or with a colon at its end, leads into what follows: the term
- * of a definition, "for example:". */
+/* A short paragraph without a full stop, or with a colon at its end, leads into what follows: the
+ * term of a definition, "for example:". */
 static bool leads_on(const struct packer *p, const struct lode_unit *unit)
 {
     const char last = p->doc->text.ptr[unit->end - 1];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a fuzz target over a stored corpus without a fuzzer: usage NAME_replay FOLDER. Each file is
- * one input; the target must return. An empty folder is a failure, so that a lost corpus is noticed. */
+ * one input; the target must return. An empty folder is a failure, so that a lost corpus is
+ * noticed. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

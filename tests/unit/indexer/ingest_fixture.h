@@ -145,7 +145,8 @@ static inline void put(const char *path, const char *text)
     fclose(file);
 }
 
-/* As put, but keeps the file's times: only reading can tell that it changed (the size must agree). */
+/* As put, but keeps the file's times: only reading can tell that it changed (the size must
+ * agree). */
 static inline void put_unseen(const char *path, const char *text)
 {
     struct stat st;
