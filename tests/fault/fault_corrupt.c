@@ -309,12 +309,21 @@ static void one_try(struct world *w, const struct place *p, struct reading *r)
     world_close(w);
 }
 
+static unsigned tries_or(unsigned usual)
+{
+    const char *given = getenv("LODE_TEST_TRIES");
+    uint64_t tries = usual;
+    if (given && !lode_str_u64(lode_str_of(given), UINT32_MAX, &tries))
+        fail_msg("LODE_TEST_TRIES must be a number, not '%s'", given);
+    return (unsigned)tries;
+}
+
 static void one_flipped_bit_in_a_value_never_gives_a_wrong_answer(void **state)
 {
     struct world *w = *state;
-    const char *given = getenv("LODE_TEST_SEED"), *times = getenv("LODE_TEST_TRIES");
+    const char *given = getenv("LODE_TEST_SEED");
     const uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    const unsigned tries = times ? (unsigned)atoi(times) : TRIES;
+    const unsigned tries = tries_or(TRIES);
     uint64_t rng = seed;
     static struct places places;
     struct reading r = {0};
@@ -394,9 +403,9 @@ static off_t pick_structure(const struct places *places, off_t size, uint64_t *r
 static void one_flipped_bit_in_a_page_never_gives_other_contents(void **state)
 {
     struct world *w = *state;
-    const char *given = getenv("LODE_TEST_SEED"), *times = getenv("LODE_TEST_TRIES");
+    const char *given = getenv("LODE_TEST_SEED");
     uint64_t rng = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    const unsigned tries = times ? (unsigned)atoi(times) : STRUCTURE_TRIES;
+    const unsigned tries = tries_or(STRUCTURE_TRIES);
     static struct places places;
     unsigned verdicts[WRONG + 1] = {0}, died = 0;
     char path[WORLD_PATH + 32];

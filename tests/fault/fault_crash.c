@@ -30,6 +30,8 @@ enum {
     DIM = 16,
     CHUNKS_MAX = 5,
     KILL_MS = 300,
+    ID_BYTES = 32,
+    TEXT_BYTES = CHUNKS_MAX * 10 + 1, /* ten characters a chunk */
     PATH_BYTES = 300,
     PIPE_BYTES = 1 << 20
 };
@@ -72,16 +74,17 @@ static void vector_of(float *v, uint32_t version, uint32_t chunk)
     for (uint32_t i = 0; i < DIM; i++) v[i] = (float)version + (float)chunk * 0.125f + (float)i;
 }
 
-static void text_of(char *out, uint32_t version)
+static void text_of(char out[TEXT_BYTES], uint32_t version)
 {
+    size_t used = 0;
     out[0] = '\0';
-    for (uint32_t i = 0; i < chunks_of(version); i++)
-        sprintf(out + strlen(out), "%08u.%u", version, i % 10);
+    for (uint32_t i = 0; i < chunks_of(version) && used < TEXT_BYTES; i++)
+        used += (size_t)snprintf(out + used, TEXT_BYTES - used, "%08u.%u", version, i % 10);
 }
 
-static void id_of(char *out, uint32_t thread, uint32_t key)
+static void id_of(char out[ID_BYTES], uint32_t thread, uint32_t key)
 {
-    sprintf(out, "doc/%u/%u", thread, key);
+    snprintf(out, ID_BYTES, "doc/%u/%u", thread, key);
 }
 
 /* --- the child --- */
@@ -100,7 +103,7 @@ static enum lode_code write_point(struct job *j, uint32_t key, uint32_t version,
     char payload[40];
     float v[DIM];
     vector_of(v, version, 0);
-    sprintf(payload, "{\"v\":%u}", version);
+    snprintf(payload, sizeof payload, "{\"v\":%u}", version);
     struct lode_op op = {.kind = is_delete(version) ? LODE_OP_DELETE_POINT : LODE_OP_PUT_POINT,
                          .cid = j->cid,
                          .u.point = {.id = lode_point_id_num(j->thread * 1000 + key),
@@ -112,7 +115,7 @@ static enum lode_code write_point(struct job *j, uint32_t key, uint32_t version,
 static enum lode_code write_document(struct job *j, uint32_t key, uint32_t version,
                                      struct lode_err *err)
 {
-    char id[32], text[CHUNKS_MAX * 10 + 1];
+    char id[ID_BYTES], text[TEXT_BYTES];
     float v[CHUNKS_MAX][DIM];
     struct lode_write_chunk chunks[CHUNKS_MAX];
     id_of(id, j->thread, key);
@@ -168,7 +171,7 @@ static lode_cid docs_cid(struct lode_store *store)
     struct lode_rtxn *txn;
     struct lode_collection c;
     lode_collection_spec_init(&spec);
-    strcpy(spec.name, "docs");
+    snprintf(spec.name, sizeof spec.name, "docs");
     spec.dim = DIM;
     spec.metric = LODE_DOT;
     struct lode_op op = {.kind = LODE_OP_CREATE_COLLECTION, .u.spec = &spec};
@@ -249,7 +252,7 @@ static uint32_t stored_document(const struct reader *r, uint32_t thread, uint32_
     struct lode_err err = LODE_ERR_INIT;
     struct lode_document doc;
     struct lode_str text;
-    char id[32], head[9] = "";
+    char id[ID_BYTES], head[9] = "";
     id_of(id, thread, key);
     const enum lode_code rc = lode_document_get(r->txn, r->c, lode_str_of(id), &doc, &err);
     if (rc == LODE_ENOTFOUND) return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ingest end to end, with a real store and a tiny model: what is stored, skipped, replaced, removed,
- * refused; and that a run may be stopped at any moment. */
+/* Ingest end to end, with a real store and a tiny model: what is stored, skipped, replaced,
+ * removed, refused; and that a run may be stopped at any moment. */
 #include "ingest_fixture.h"
 
 #include <signal.h>
@@ -105,12 +105,13 @@ static void a_collection_of_another_size_is_refused(void **state)
 static void kind_none_makes_one_vector_and_counts_cut_texts(void **state)
 {
     struct fixture f;
-    char *line = malloc(200000);
+    const size_t room = 200000;
+    char *line = malloc(room);
     (void)state;
     start(&f, LODE_CHUNK_NONE);
-    size_t n = (size_t)sprintf(line, "{\"_id\":\"long\",\"text\":\"");
-    while (n < 150000) n += (size_t)sprintf(line + n, "word. ");
-    sprintf(line + n, "\"}\n{\"_id\":\"empty\",\"title\":\"\",\"text\":\"\"}\n");
+    size_t n = (size_t)snprintf(line, room, "{\"_id\":\"long\",\"text\":\"");
+    while (n < 150000) n += (size_t)snprintf(line + n, room - n, "word. ");
+    snprintf(line + n, room - n, "\"}\n{\"_id\":\"empty\",\"title\":\"\",\"text\":\"\"}\n");
     put("in/corpus.jsonl", line);
     index_in(&f);
     assert_int_equal(f.p.documents, 2);

@@ -205,7 +205,7 @@ static void *write_some(void *arg)
         struct lode_collection_spec spec;
         lode_collection_spec_init(&spec);
         spec.dim = 4;
-        strcpy(spec.name, "same");
+        snprintf(spec.name, sizeof spec.name, "same");
         if (i % 6 == 1)
             ops[count++] =
                 (struct lode_op){.kind = LODE_OP_PUT_POINT, .cid = 999, .u.point.vector = v};
@@ -259,7 +259,7 @@ static void *write_one(void *arg)
     struct lode_err err = LODE_ERR_INIT;
     lode_collection_spec_init(&spec);
     spec.dim = 4;
-    strcpy(spec.name, "twice");
+    snprintf(spec.name, sizeof spec.name, "twice");
     struct lode_op ops[3] = {{.kind = LODE_OP_PUT_POINT,
                               .cid = t->cid,
                               .u.point = {.id = lode_point_id_num(t->number), .vector = v}},

@@ -55,7 +55,7 @@ static void add_put_point(struct batch *b, size_t i, struct model *m, lode_cid c
                                              .vector = b->vectors[i][0],
                                              .payload = lode_str_of(b->payloads[i])}};
     *p = (struct model_point){.there = true, .seed = seed};
-    strcpy(p->payload, b->payloads[i]);
+    snprintf(p->payload, sizeof p->payload, "%s", b->payloads[i]);
 }
 
 static void add_delete_point(struct batch *b, size_t i, struct model *m, lode_cid cid,
@@ -77,7 +77,7 @@ static void add_put_document(struct batch *b, size_t i, struct model *m, lode_ci
     *doc = (struct model_document){
         .there = true, .chunks = below(rng, CHUNKS + 1), .seed = next_random(rng) % 90000};
     snprintf(doc->source, sizeof doc->source, "src-%u", below(rng, 3));
-    strcpy(b->sources[i], doc->source);
+    snprintf(b->sources[i], sizeof b->sources[i], "%s", doc->source);
     doc_id(b->ids[i], d);
     document_text(b->texts[i], doc->chunks, doc->seed);
     for (uint32_t c = 0; c < doc->chunks; c++) {

@@ -14,8 +14,8 @@ static void a_collection_keeps_its_spec(void **state)
     struct lode_collection_spec spec;
     lode_collection_spec_init(&spec);
     assert_true(spec.recall_target == 0.98);
-    strcpy(spec.name, "My-docs_1");
-    strcpy(spec.model, "minilm");
+    snprintf(spec.name, sizeof spec.name, "My-docs_1");
+    snprintf(spec.model, sizeof spec.model, "minilm");
     memset(spec.fingerprint, 'f', 64);
     spec.dim = 384;
     spec.metric = LODE_EUCLID;
@@ -55,7 +55,7 @@ static void collection_names_and_specs_are_checked_in_words(void **state)
             lode_collection_name_check(lode_str_of(names[i]), &err));
     good(lode_collection_name_check(LODE_STR("A-z_09"), &err));
     lode_collection_spec_init(&spec);
-    strcpy(spec.name, "x");
+    snprintf(spec.name, sizeof spec.name, "x");
     bad(LODE_ELIMIT, "vector size 0", lode_collection_spec_check(&spec, &err));
     spec.dim = LODE_DIM_MAX + 1;
     bad(LODE_ELIMIT, "4097", lode_collection_spec_check(&spec, &err));
@@ -71,12 +71,14 @@ static void collections_are_listed_by_name_and_taken_names_refused(void **state)
     const char *const names[] = {"b", "a", "c"};
     struct lode_collection c;
     char seen[8] = "";
+    size_t used = 0;
     for (int i = 0; i < 3; i++) make_collection(w->store, names[i], WORLD_DIM, LODE_DOT);
     struct lode_rtxn *txn = begin(w->store);
     struct lode_str after = LODE_STR("");
     struct lode_err end = LODE_ERR_INIT;
     while (!lode_collection_next(txn, after, &c, &end)) {
-        strcat(seen, c.spec.name);
+        used += (size_t)snprintf(seen + used, sizeof seen - used, "%s", c.spec.name);
+        assert_true(used < sizeof seen);
         after = lode_str_of(c.spec.name);
     }
     assert_int_equal(end.code, LODE_ENOTFOUND);
@@ -172,16 +174,18 @@ static void a_point_is_read_back_and_replaced_whole(void **state)
     expect_clean(w->store);
 }
 
+enum { SEEN_BYTES = 200 };
+
 static bool collect_id(void *arg, const struct lode_point_id *id, lode_slot slot)
 {
-    char *out = arg, one[64], uuid[LODE_UUID_TEXT + 1];
+    char *out = arg, uuid[LODE_UUID_TEXT + 1];
+    const size_t used = strlen(out), room = SEEN_BYTES - used;
     lode_uuid_format(id->uuid, uuid);
     if (id->is_uuid)
-        snprintf(one, sizeof one, "%.8s:%u ", uuid, slot);
+        snprintf(out + used, room, "%.8s:%u ", uuid, slot);
     else
-        snprintf(one, sizeof one, "%llu:%u ", (unsigned long long)id->num, slot);
-    strcat(out, one);
-    return strlen(out) < 150;
+        snprintf(out + used, room, "%llu:%u ", (unsigned long long)id->num, slot);
+    return strlen(out) < SEEN_BYTES - 50;
 }
 
 static void points_are_walked_numbers_first_then_uuids(void **state)
@@ -206,7 +210,7 @@ static void points_are_walked_numbers_first_then_uuids(void **state)
     put_point(w->store, make_collection(w->store, "other", WORLD_DIM, LODE_DOT), 1, 1, "");
     struct lode_rtxn *txn = begin(w->store);
     const struct lode_collection c = collection(txn, "docs");
-    char seen[200] = "";
+    char seen[SEEN_BYTES] = "";
     good(lode_point_each(txn, &c, NULL, collect_id, seen, &err));
     assert_string_equal(seen, "3:3 18446744073709551615:1 aaaaaaaa:2 bbbbbbbb:0 ");
     seen[0] = '\0';

@@ -127,9 +127,9 @@ void put_point(struct lode_store *s, lode_cid cid, uint64_t id, uint64_t seed, c
 
 void document_text(char *out, uint32_t chunks, uint64_t seed)
 {
+    out[0] = '\0';
     for (uint32_t i = 0; i < chunks; i++)
-        sprintf(out + (size_t)i * 10, "%03u-%05" PRIu64 " ", i % 1000, seed % 100000);
-    out[(size_t)chunks * 10] = '\0';
+        snprintf(out + (size_t)i * 10, 11, "%03u-%05u ", i % 1000, (unsigned)(seed % 100000));
 }
 
 void put_document(struct lode_store *s, lode_cid cid, const char *id, uint32_t chunks,
