@@ -61,7 +61,7 @@ bash "$root/deploy/setup.sh"
 mkdir -p "$log"
 lode=$build/lode
 questions=("How do I take a backup while the server keeps running?"
-    "Why does my query not use an index?"
+    "How can I find out why a query is slow?"
     "What removes old row versions, and when does it run?")
 if [ -z "$folder" ]; then
     postgres_manual
