@@ -45,7 +45,10 @@ static void hash_document(const struct lode_run *run, const struct lode_read_doc
 
 /* --- id --- */
 
-enum { ID_TEXT = LODE_DOC_ID_MAX + 1 };
+enum {
+    ID_TEXT = LODE_DOC_ID_MAX + 1,
+    ID_SHOWN = 128 /* bytes of an id in a reason */
+};
 
 static struct lode_str id_of_content(const struct lode_read_doc *doc, char out[ID_TEXT])
 {
@@ -341,9 +344,9 @@ enum lode_code lode_ingest_document(struct lode_run *run, struct lode_ingest_fil
     if (doc->id.len && belongs_elsewhere(run, file, &found)) {
         char reason[512];
         snprintf(reason, sizeof reason,
-                 "its id belongs to a document of '%s'; use another collection, or --force",
-                 found.source);
-        lode_run_report(run, file, id, reason);
+                 "id '%.*s' belongs to a document of '%s'; use another collection, or --force",
+                 (int)lode_utf8_cut(id, ID_SHOWN).len, id.ptr, found.source);
+        lode_run_report(run, file, file->source.len ? file->source : id, reason);
         return LODE_OK;
     }
     if (doc->number) LODE_TRY(begin_records(run, file, id, err));

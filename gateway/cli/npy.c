@@ -37,7 +37,8 @@ static bool find_shape(struct lode_str header, uint64_t *rows, uint64_t *dim)
     const struct lode_str first = lode_str_trim(lode_str_split(&inside, ','));
     if (!inside.ptr) return false;
     const struct lode_str second = lode_str_trim(lode_str_split(&inside, ','));
-    return lode_str_u64(first, UINT32_MAX - 1, rows) && lode_str_u64(second, LODE_DIM_MAX, dim) &&
+    return !lode_str_trim(inside).len && /* a third number would be a third dimension */
+           lode_str_u64(first, UINT32_MAX - 1, rows) && lode_str_u64(second, LODE_DIM_MAX, dim) &&
            *dim > 0;
 }
 
@@ -56,7 +57,7 @@ enum lode_code lode_npy_open(const char *path, struct npy *out, struct lode_err 
     else if (lode_str_find(header, LODE_STR("'fortran_order': False")) == SIZE_MAX)
         rc = refuse(path, "not in C order", err);
     else if (!find_shape(header, &rows, &dim))
-        rc = refuse(path, "no shape (rows, size)", err);
+        rc = refuse(path, "its shape is not (rows, size) with a size from 1 to 4096", err);
     else if (data % sizeof(float))
         rc = refuse(path, "the numbers are not aligned", err);
     else if ((out->map.len - data) / sizeof(float) / dim < rows)

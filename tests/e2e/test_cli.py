@@ -277,6 +277,21 @@ def test_bench_search_is_exact_and_the_graph_is_near(tmp_path):
     (tmp_path / "bad.npy").write_bytes(b"no numbers here at all")
     done = run("bench", "search", "--vectors", tmp_path / "bad.npy", check=False)
     assert done.returncode == 2 and ".npy" in done.stderr
+    flat = (tmp_path / "v.npy").read_bytes().replace(b"(1200, 32), }   ", b"(150, 8, 32), }", 1)
+    (tmp_path / "cube.npy").write_bytes(flat)
+    done = run("bench", "search", "--vectors", tmp_path / "cube.npy", check=False)
+    assert done.returncode == 2 and "shape" in done.stderr
+
+
+def test_an_id_of_another_file_is_refused_by_the_name_of_its_own(tmp_path):
+    (tmp_path / "first.csv").write_text("id,text\n1,apples\n")
+    (tmp_path / "second.csv").write_text("id,text\n1,pears\n")
+    run("index", tmp_path / "first.csv", "--data", tmp_path / "d", "--no-segment")
+    done = run("index", tmp_path / "second.csv", "--data", tmp_path / "d", "--no-segment", "--json", check=False)
+    assert done.returncode == 1  # nothing of it was taken
+    done = json.loads(done.stdout)
+    assert done["failed"][0]["source"].endswith("second.csv")
+    assert "'1'" in done["failed"][0]["reason"] and "first.csv" in done["failed"][0]["reason"]
 
 
 def test_interrupted_indexing_keeps_what_is_done_and_goes_on(tmp_path):
