@@ -296,19 +296,29 @@ void lode_wtxn_abort(struct lode_rtxn *txn)
     leave(txn->store);
 }
 
-/* See env.c: LMDB does not write pages at the end that were freed again. Without them an honest
- * file looks cut, so it is lengthened before anyone is told of the commit. */
-static void lengthen(struct lode_store *store)
+static bool is_short(const struct lode_store *store, off_t *need, int *fd)
 {
     MDB_envinfo info;
     struct stat file;
-    int fd;
     mdb_env_info(store->env, &info);
-    mdb_env_get_fd(store->env, &fd);
-    const off_t need = (off_t)((info.me_last_pgno + 1) * store->page_bytes);
-    if (fstat(fd, &file) || file.st_size >= need) return;
-    if (ftruncate(fd, need) || fsync(fd))
+    mdb_env_get_fd(store->env, fd);
+    *need = (off_t)((info.me_last_pgno + 1) * store->page_bytes);
+    return fstat(*fd, &file) == 0 && file.st_size < *need;
+}
+
+/* See env.c: LMDB does not write pages at the end that were freed again. Without them an honest
+ * file looks cut, so it is lengthened before anyone is told of the commit. With the writer lock
+ * held: a commit of another thread or process between look and cut would lose its pages. */
+static void lengthen(struct lode_store *store)
+{
+    MDB_txn *writer = NULL;
+    off_t need;
+    int fd;
+    if (!is_short(store, &need, &fd)) return;
+    const int rc = mdb_txn_begin(store->env, NULL, 0, &writer);
+    if (rc || (is_short(store, &need, &fd) && (ftruncate(fd, need) || fsync(fd))))
         lode_warn("%s: cannot lengthen the data file; the next open mends it", store->dir);
+    if (!rc) mdb_txn_abort(writer);
 }
 
 /* LMDB reports a full disk as EIO. A write that failed for want of room leaves nothing behind; one

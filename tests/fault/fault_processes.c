@@ -2,9 +2,12 @@
 /* Several processes on one directory: two write at once and one reads; every acknowledged write is
  * there for a read that begins after it, in any process, and none is lost. A compact at the wrong
  * time is refused in words. */
+#include "storage/store_internal.h"
 #include "tests/unit/storage/world.h"
 
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,6 +143,69 @@ static void a_writer_killed_while_it_holds_the_lock_does_not_block_the_next(void
     munmap(shared, sizeof *shared);
 }
 
+/* --- a file lengthened while another process commits --- */
+
+static int go_pipe[2], done_pipe[2];
+static bool lengthening; /* the next ftruncate is the one to interrupt */
+
+/* In the place of libc's: lets the other process commit first, if it can. */
+int ftruncate(int fd, off_t length)
+{
+    enum { COMMIT_MS = 500 };
+    if (lengthening) {
+        struct pollfd done = {.fd = done_pipe[0], .events = POLLIN};
+        lengthening = false;
+        if (write(go_pipe[1], "g", 1) == 1) (void)poll(&done, 1, COMMIT_MS);
+    }
+    return (int)syscall(SYS_ftruncate, fd, length);
+}
+
+static void commit_when_told(const char *dir, lode_cid cid)
+{
+    static char big[1 << 19];
+    struct lode_store *s = open_or_exit(dir);
+    char c;
+    memset(big, ' ', sizeof big);
+    big[0] = '{';
+    big[sizeof big - 1] = '}';
+    close(go_pipe[1]); /* the parent's end alone: when it dies, the read below ends */
+    if (read(go_pipe[0], &c, 1) != 1) _exit(1);
+    put_point(s, cid, 2, 2, big);
+    if (write(done_pipe[1], "d", 1) != 1) _exit(1);
+    _exit(0);
+}
+
+static void lengthening_the_file_never_cuts_what_another_process_committed(void **state)
+{
+    struct world *w = *state;
+    struct lode_rtxn txn;
+    bool found = false, whole = false;
+    int status = -1;
+    static char value[40000];
+    const struct lode_dbkey key = lode_key_bytes(LODE_STR("0123456789abcdef"));
+    const lode_cid cid = make_collection(w->store, "docs", WORLD_DIM, LODE_DOT);
+    world_close(w);
+    assert_int_equal(pipe(go_pipe), 0);
+    assert_int_equal(pipe(done_pipe), 0);
+    const pid_t pid = fork();
+    if (pid == 0) commit_when_told(w->data, cid);
+    world_reopen(w);
+    /* Single pages come from those freed before, so that the large value alone is at the end. */
+    for (uint64_t i = 10; i < 30; i++) put_point(w->store, cid, i, i, "{}");
+    lengthening = true;
+    good(lode_wtxn_begin(w->store, &txn, &err)); /* takes pages at the end and never writes them */
+    good(lode_tab_put(&txn, LODE_T_INPUTS, &key, lode_str_n(value, sizeof value), &err));
+    good(lode_tab_delete(&txn, LODE_T_INPUTS, &key, &found, &err));
+    good(lode_wtxn_commit(&txn, 0, &err));
+    assert_false(lengthening);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    good(lode_env_whole(w->store->env, &whole, &err));
+    assert_true(whole);
+    expect_clean(w->store);
+    for (int i = 0; i < 2; i++) close(go_pipe[i]), close(done_pipe[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +213,9 @@ int main(void)
                                         world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(
             a_writer_killed_while_it_holds_the_lock_does_not_block_the_next, world_setup,
+            world_teardown),
+        cmocka_unit_test_setup_teardown(
+            lengthening_the_file_never_cuts_what_another_process_committed, world_setup,
             world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
