@@ -8,9 +8,9 @@
  *   "name": {"dtype": "F32", "shape": [rows, cols], "data_offsets": [begin, end]}
  * with offsets counted from 8+N.
  *
- * Opening refuses (LODE_ECORRUPT, naming the tensor and the rule) a length that leaves the file, JSON
- * that is not strict, duplicate names, an unknown dtype, a shape whose size is not end - begin, and
- * tensors that overlap, leave a hole or stop before the end of the file. */
+ * Opening refuses (LODE_ECORRUPT, naming the tensor and the rule) a length that leaves the file,
+ * JSON that is not strict, duplicate names, an unknown dtype, a shape whose size is not
+ * end - begin, and tensors that overlap, leave a hole or stop before the end of the file. */
 #ifndef LODE_ENCODER_SAFETENSORS_H
 #define LODE_ENCODER_SAFETENSORS_H
 

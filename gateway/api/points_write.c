@@ -199,7 +199,9 @@ LODE_HANDLER(lode_api_points_put)
     struct upsert u = {.api = lode_api_of(req)};
     const struct lode_jv *root = NULL;
     lode_lsn lsn = 0;
+    bool wait; /* checked only: the write is on disk when it is answered */
 
+    LODE_TRY(lode_api_query_bool(req, "wait", true, &wait, err));
     LODE_TRY(lode_api_body(req, &u.doc, &root, err));
     lode_arena_init(&u.arena, LODE_API_ARENA_MAX);
     enum lode_code rc = upsert_body(&u, req, root, &lsn, err);
@@ -290,7 +292,9 @@ LODE_HANDLER(lode_api_points_delete)
     const struct lode_jv *root = NULL;
     struct lode_arena arena;
     lode_lsn lsn = 0;
+    bool wait;
 
+    LODE_TRY(lode_api_query_bool(req, "wait", true, &wait, err));
     LODE_TRY(lode_api_body(req, &doc, &root, err));
     lode_arena_init(&arena, LODE_API_ARENA_MAX);
     enum lode_code rc = delete_body(req, root, &arena, &lsn, err);

@@ -66,6 +66,7 @@ struct lode_route {
     enum lode_role role; /* least role */
     size_t body_max;     /* bytes; 0: no body allowed */
     unsigned flags;
+    const char *const *query; /* names allowed behind '?', NULL-terminated; NULL: any */
 };
 
 struct lode_http;

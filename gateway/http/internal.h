@@ -55,6 +55,9 @@ struct lode_exchange {
 /* --- request.c --- */
 /* Fills x->req from the parser's head. */
 void lode_exchange_head_in(struct lode_exchange *x, void *app);
+/* LODE_EINVAL naming the first query parameter that is not in names. */
+enum lode_code lode_request_query_only(const struct lode_request *req, const char *const *names,
+                                       struct lode_err *err);
 
 /* --- response.c --- */
 struct lode_http_date { /* one per thread: the Date line of the current second */

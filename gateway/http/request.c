@@ -52,3 +52,21 @@ struct lode_str lode_request_query(const struct lode_request *req, const char *k
     }
     return LODE_STR_NONE;
 }
+
+enum lode_code lode_request_query_only(const struct lode_request *req, const char *const *names,
+                                       struct lode_err *err)
+{
+    struct lode_str rest = req->query;
+    while (rest.ptr) {
+        struct lode_str value = lode_str_split(&rest, '&');
+        const struct lode_str name = decode(req, lode_str_split(&value, '='));
+        if (name.len == 0) continue;
+        const char *const *known = names;
+        while (*known && !lode_str_eqz(name, *known)) known++;
+        if (!*known)
+            return lode_fail(err, LODE_EINVAL,
+                             "'" LODE_STR_FMT "': this route has no such query parameter",
+                             LODE_STR_ARG(name));
+    }
+    return LODE_OK;
+}

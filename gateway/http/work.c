@@ -67,6 +67,7 @@ static enum lode_code handle(struct lode_exchange *x, const struct lode_http_opt
 {
     if (lode_canceled(&x->gone)) return lode_fail(err, LODE_ECANCELED, "the client has gone");
     LODE_TRY(check_role(x, opts, err));
+    if (x->route->query) LODE_TRY(lode_request_query_only(&x->req, x->route->query, err));
     LODE_TRY(x->route->handler(&x->req, reply, err));
     return lode_buf_ok(&reply->body, "the reply", err);
 }

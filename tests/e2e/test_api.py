@@ -114,6 +114,10 @@ BAD = [
     ("POST", "/collections/docs/search", {"query": ""}, 400, "query"),
     ("POST", "/collections/docs/search", {"query": "x", "mode": "fast"}, 400, "mode"),
     ("GET", "/jobs/00000000-0000-4000-8000-000000000000", None, 404, "00000000"),
+    ("POST", "/collections/docs/documents?id=x", {"text": "x"}, 400, "'id'"),
+    ("POST", "/collections/docs/documents?wait=maybe", {"text": "x"}, 400, "wait"),
+    ("PUT", "/collections/docs/points?wait=maybe", {"points": []}, 400, "wait"),
+    ("PUT", "/collections/docs/points?bogus=1", {"points": []}, 400, "bogus"),
     ("GET", "/nothing", None, 404, ""),
     ("POST", "/collections", {}, 405, ""),
 ]

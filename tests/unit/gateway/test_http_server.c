@@ -29,9 +29,9 @@ static enum lode_code hello(const struct lode_request *req, struct lode_reply *r
 }
 
 static const struct lode_route routes[] = {
-    {LODE_GET, "/hello", hello, LODE_ROLE_READ, 0, 0},
-    {LODE_POST, "/hello", hello, LODE_ROLE_READ, 65536, 0},
-    {0, NULL, NULL, 0, 0, 0},
+    {LODE_GET, "/hello", hello, LODE_ROLE_READ, 0, 0, NULL},
+    {LODE_POST, "/hello", hello, LODE_ROLE_READ, 65536, 0, NULL},
+    {0, NULL, NULL, 0, 0, 0, NULL},
 };
 
 static struct lode_http_opts plain(void)
@@ -51,9 +51,10 @@ static void expect_refused(const struct lode_http_opts *opts, const char *word)
 static void start_names_what_it_cannot_use(void **state)
 {
     static const struct lode_route five[] = {
-        {LODE_GET, "/{a}/{b}/{c}/{d}/{e}", hello, LODE_ROLE_READ, 0, 0}, {0, NULL, NULL, 0, 0, 0}};
-    static const struct lode_route no_slash[] = {{LODE_GET, "x", hello, LODE_ROLE_READ, 0, 0},
-                                                 {0, NULL, NULL, 0, 0, 0}};
+        {LODE_GET, "/{a}/{b}/{c}/{d}/{e}", hello, LODE_ROLE_READ, 0, 0, NULL},
+        {0, NULL, NULL, 0, 0, 0, NULL}};
+    static const struct lode_route no_slash[] = {{LODE_GET, "x", hello, LODE_ROLE_READ, 0, 0, NULL},
+                                                 {0, NULL, NULL, 0, 0, 0, NULL}};
     struct lode_http_opts opts = plain();
     (void)state;
     opts.address = "example.org";
