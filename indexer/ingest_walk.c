@@ -13,6 +13,7 @@ struct walk {
     struct lode_run *run;
     const char *root; /* as documents record it */
     bool root_is_file;
+    bool blind; /* a folder could not be looked into: what it holds was not seen */
     uint64_t files, bytes;
 };
 
@@ -64,13 +65,24 @@ static enum lode_code read_one(struct walk *w, const struct lode_file_info *info
     return rc;
 }
 
+/* The name as far as it can be shown, its bad bytes as U+FFFD. */
+static void report_name(struct lode_run *run, const char *path)
+{
+    struct lode_buf shown;
+    lode_buf_init(&shown, 4 * strlen(path));
+    lode_utf8_repair(lode_str_of(path), &shown);
+    const struct lode_str name = shown.len ? lode_buf_str(&shown) : LODE_STR("a file");
+    lode_run_report(run, NULL, name, "its name is not UTF-8; rename it");
+    lode_buf_release(&shown);
+}
+
 static enum lode_code take_file(void *arg, const struct lode_file_info *info, struct lode_err *err)
 {
     struct walk *w = arg;
     if (lode_run_stopped(w->run)) return lode_fail(err, LODE_ECANCELED, "stopped");
     w->files++;
     if (!lode_utf8_valid(lode_str_of(info->path))) {
-        lode_run_report(w->run, NULL, lode_str_of("a file"), "its name is not UTF-8; rename it");
+        report_name(w->run, info->path);
         return LODE_OK;
     }
     char *source = lode_strndup(info->path, strlen(info->path));
@@ -80,12 +92,21 @@ static enum lode_code take_file(void *arg, const struct lode_file_info *info, st
     return rc;
 }
 
+/* Of the last part of a path, "/" behind a folder's name included. */
+static bool is_hidden(const char *path)
+{
+    size_t at = strlen(path);
+    while (at && path[at - 1] == '/') at--;
+    while (at && path[at - 1] != '/') at--;
+    return path[at] == '.';
+}
+
 static void skip_path(void *arg, const char *path, const char *reason)
 {
-    const struct walk *w = arg;
-    const char *name = strrchr(path, '/');
-    name = name ? name + 1 : path;
-    if (name[0] == '.') return; /* hidden names are left out, which is no failure */
+    struct walk *w = arg;
+    const size_t len = strlen(path);
+    if (is_hidden(path)) return; /* hidden names are left out, which is no failure */
+    w->blind = w->blind || (len && path[len - 1] == '/');
     lode_run_report(w->run, NULL, lode_str_of(path), reason);
 }
 
@@ -103,13 +124,27 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* What a folder holds that could not be looked into has not vanished. */
+static enum lode_code prune(struct walk *w, const char *path, struct lode_err *err)
+{
+    struct lode_err why = LODE_ERR_INIT;
+    if (!w->blind || w->run->opts->force) return lode_prune_root(w->run, path, w->files, err);
+    lode_run_fail_late(w->run,
+                       lode_fail(&why, LODE_ECONFLICT,
+                                 "a folder in '%s' could not be read: documents that seem to have "
+                                 "vanished were kept; --force removes them",
+                                 path),
+                       &why);
+    return LODE_OK;
+}
+
 static enum lode_code read_root(struct lode_run *run, const char *path, struct lode_err *err)
 {
     char *root = NULL;
     LODE_TRY(lode_ingest_root(path, &root, err));
     struct walk w = {.run = run, .root = root, .root_is_file = !is_folder(path)};
     enum lode_code rc = lode_walk(path, take_file, skip_path, &w, err);
-    if (!rc && run->opts->prune) rc = lode_prune_root(run, path, w.files, err);
+    if (!rc && run->opts->prune) rc = prune(&w, path, err);
     free(root);
     return rc;
 }
