@@ -480,6 +480,29 @@ static void prune_refuses_an_empty_or_missing_root(void **state)
     finish(&f);
 }
 
+static void prune_refuses_when_a_folder_could_not_be_looked_into(void **state)
+{
+    struct fixture f;
+    char deep[2 * LODE_WALK_DEPTH_MAX + 16] = "in";
+    (void)state;
+    start_ten(&f);
+    assert_int_equal(mkdir("in/.hidden", 0700), 0); /* which is left out, no failure */
+    for (int i = 0; i < LODE_WALK_DEPTH_MAX + 2; i++) {
+        memcpy(deep + 2 + 2 * (size_t)i, "/d", 3);
+        assert_int_equal(mkdir(deep, 0700), 0);
+    }
+    assert_int_equal(unlink("in/3.txt"), 0);
+    f.opts.prune = true;
+    assert_int_equal(try_index(&f, "in", NULL), LODE_ECONFLICT);
+    assert_non_null(strstr(f.err.msg, "could not be read"));
+    assert_int_equal(f.p.failed, 1);
+    assert_true(stored(&f, "3.txt"));
+    f.opts.force = true;
+    index_in(&f);
+    assert_false(stored(&f, "3.txt"));
+    finish(&f);
+}
+
 static void prune_removes_records_that_vanished_from_their_file(void **state)
 {
     struct fixture f;
@@ -523,6 +546,7 @@ int main(void)
         cmocka_unit_test(prune_removes_what_vanished_and_nothing_else),
         cmocka_unit_test(prune_refuses_when_more_than_half_vanished),
         cmocka_unit_test(prune_refuses_an_empty_or_missing_root),
+        cmocka_unit_test(prune_refuses_when_a_folder_could_not_be_looked_into),
         cmocka_unit_test(prune_removes_records_that_vanished_from_their_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
