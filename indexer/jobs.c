@@ -88,6 +88,12 @@ static enum lode_code ingest(struct work *w, struct lode_ingest_progress *total,
     return lode_ingest_bytes(&opts, w->job.input, w->fields.read.name, total, err);
 }
 
+/* A lack that may be over by the next try; anything else is the job's own failure. */
+static bool passes(enum lode_code rc)
+{
+    return rc == LODE_EFULL || rc == LODE_EIO || rc == LODE_EBUSY || rc == LODE_ENOMEM;
+}
+
 /* Runs the job to its end and records that. LODE_ECANCELED: it stays for the next time. */
 static enum lode_code work(struct work *w, struct lode_err *err)
 {
@@ -98,7 +104,7 @@ static enum lode_code work(struct work *w, struct lode_err *err)
     LODE_TRY(save(w, err));
     enum lode_code rc = lode_job_fields_parse(w->job.options, w->job.media_type, &w->fields, &why);
     if (!rc) rc = ingest(w, &total, &why);
-    if (rc == LODE_ECANCELED || rc == LODE_EFULL || rc == LODE_EIO) {
+    if (rc == LODE_ECANCELED || passes(rc)) {
         *err = why;
         w->job.state = LODE_JOB_QUEUED;
         w->job.done = total.documents;
@@ -199,7 +205,9 @@ static void *worker(void *arg)
     while (next_job(jobs, id)) {
         struct lode_err err = LODE_ERR_INIT;
         const enum lode_code rc = run_job(jobs, id, &err);
-        if (rc && rc != LODE_ENOTFOUND) {
+        if (rc == LODE_ECORRUPT) { /* it can never run; those behind it can */
+            lode_error("job %s is left out: %s; 'lode check' tells more", id, err.msg);
+        } else if (rc && rc != LODE_ENOTFOUND) {
             if (!lode_canceled(&jobs->stop)) lode_warn("job %s: %s; trying again", id, err.msg);
             pause_ms(jobs, RETRY_MS);
             continue;
@@ -225,9 +233,14 @@ static enum lode_code find_unfinished(struct lode_jobs *jobs, struct lode_err *e
 {
     struct lode_rtxn *txn = NULL;
     LODE_TRY(lode_rtxn_begin(jobs->opts.store, &txn, err));
-    const enum lode_code rc = lode_job_each(txn, note_unfinished, jobs, err);
+    struct lode_err why = LODE_ERR_INIT;
+    const enum lode_code rc = lode_job_each(txn, note_unfinished, jobs, &why);
     lode_rtxn_end(txn);
-    return rc;
+    if (rc && rc != LODE_ECORRUPT) *err = why;
+    if (rc != LODE_ECORRUPT) return rc;
+    /* New work goes on all the same; the damaged record keeps the old jobs from being listed. */
+    lode_error("unfinished jobs are not resumed: %s; 'lode check' tells more", why.msg);
+    return LODE_OK;
 }
 
 static void release(struct lode_jobs *jobs)

@@ -200,9 +200,9 @@ enum lode_code lode_store_restore(const char *from, const char *dir, bool force,
     LODE_TRY(lode_file_sum(source, &verifying, &found, err));
     LODE_TRY(compare(&said, &found, from, err));
     LODE_TRY(lode_mkdirs(dir, DIR_MODE, err));
-    if (!force) LODE_TRY(check_empty(dir, err));
-    LODE_TRY(lode_dir_lock(dir, true, &lock, err));
-    const enum lode_code rc = restore_locked(source, from, dir, &said, &copying, err);
+    LODE_TRY(lode_dir_lock(dir, true, &lock, err)); /* first: nobody makes a store meanwhile */
+    enum lode_code rc = force ? LODE_OK : check_empty(dir, err);
+    if (!rc) rc = restore_locked(source, from, dir, &said, &copying, err);
     lode_lock_drop(&lock);
     return rc;
 }
