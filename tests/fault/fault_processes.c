@@ -162,12 +162,12 @@ int ftruncate(int fd, off_t length)
 
 static void commit_when_told(const char *dir, lode_cid cid)
 {
-    static char big[1 << 19];
+    static char big[(1 << 19) + 1]; /* with its NUL */
     struct lode_store *s = open_or_exit(dir);
     char c;
-    memset(big, ' ', sizeof big);
+    memset(big, ' ', sizeof big - 1);
     big[0] = '{';
-    big[sizeof big - 1] = '}';
+    big[sizeof big - 2] = '}';
     close(go_pipe[1]); /* the parent's end alone: when it dies, the read below ends */
     if (read(go_pipe[0], &c, 1) != 1) _exit(1);
     put_point(s, cid, 2, 2, big);
