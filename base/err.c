@@ -54,6 +54,7 @@ enum lode_code lode_vfail(struct lode_err *err, enum lode_code code, const char 
     cut_to_characters(msg);
     memcpy(err->msg, msg, strlen(msg) + 1);
     err->code = code;
+    err->retry_s = 0;
     return code;
 }
 

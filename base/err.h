@@ -39,6 +39,7 @@ enum {
 
 struct lode_err {
     enum lode_code code;
+    unsigned retry_s; /* with LODE_EBUSY: seconds after which another try may succeed; 0: unknown */
     char msg[LODE_ERR_MSG_BYTES];
 };
 #define LODE_ERR_INIT ((struct lode_err){.code = LODE_OK, .msg = ""})

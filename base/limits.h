@@ -33,6 +33,9 @@ enum {
     LODE_ENCODE_UNIT_MIN = 64,  /* tokens that one thread takes through all layers: fewer would */
     LODE_ENCODE_UNIT_MAX = 256, /* read the weights from memory too often; more leave its cache */
     LODE_ENCODE_SLICE_TOKENS = 512, /* per thread; a call gives way to others after so many */
+    LODE_QUERY_WAITING_MAX = 16384, /* tokens; a second or two of work: who waits longer has left */
+    LODE_INGEST_CALLS_MAX = 16, /* calls of clients; half of the fewest HTTP workers, so that bulk
+                                   requests never hold all of them */
 
     /* tokenizer */
     LODE_TOKENIZER_FILE_MAX = 32 << 20, /* bytes of tokenizer.json; the largest common one has 17 */
@@ -136,7 +139,7 @@ enum {
                                           drops */
     LODE_INGEST_BYTES_MAX = 64 << 20,   /* of documents read and not yet committed; then reading
                                           waits (one larger document goes alone) */
-    LODE_INGEST_BATCH_TOKENS = 8192,   /* tokens of one embedding call: enough to sort by length,
+    LODE_INGEST_BATCH_TOKENS = 8192,    /* tokens of one embedding call: enough to sort by length,
                                           short enough to be stopped within seconds */
     LODE_INGEST_COMMIT_DOCUMENTS = 64,  /* of one commit, or */
     LODE_INGEST_COMMIT_BYTES = 4 << 20, /* bytes of one commit, whichever comes first */

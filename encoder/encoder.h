@@ -18,6 +18,8 @@ struct lode_encoder;
 struct lode_tokenizer;
 
 struct lode_encoder_opts {
+    /* 0 = the bounds of base/limits.h: tokens waiting in the query lane, calls in the ingest lane */
+    unsigned query_waiting, ingest_calls;
     const char *model_dir;
     unsigned threads;             /* 0 = lode_cpu_count() */
     const char *dtype;            /* "auto" or "f32"; others: LODE_EUNSUPPORTED naming it */
@@ -27,6 +29,8 @@ struct lode_encoder_opts {
 };
 #define LODE_ENCODER_OPTS_DEFAULT                                                                  \
     ((struct lode_encoder_opts){.model_dir = NULL,                                                 \
+                                .query_waiting = 0,                                                \
+                                .ingest_calls = 0,                                                 \
                                 .threads = 0,                                                      \
                                 .dtype = "auto",                                                   \
                                 .device = "auto",                                                  \
@@ -62,7 +66,8 @@ enum lode_role_text {
 }; /* which prompt of the model goes in front */
 enum lode_lane {
     LODE_LANE_QUERY,
-    LODE_LANE_INGEST
+    LODE_LANE_INGEST,
+    LODE_LANE_COUNT
 }; /* queries go first; an ingest batch in flight is short */
 enum lode_truncate { LODE_TRUNCATE_CUT, LODE_TRUNCATE_ERROR }; /* for texts beyond the window */
 
@@ -74,15 +79,23 @@ struct lode_embed_opts {
     enum lode_role_text role;
     enum lode_lane lane;
     enum lode_truncate truncate;
-    const struct lode_cancel *cancel; /* may be NULL */
+    const struct lode_cancel *cancel; /* LODE_ECANCELED for what has not started; may be NULL */
+    uint64_t deadline_ns; /* lode_now_ns; LODE_ETIMEOUT for what has not started by then; 0: none */
+    bool patient; /* a full lane is waited for, never LODE_EBUSY: for work that no client awaits */
 };
 #define LODE_EMBED_OPTS_DEFAULT                                                                    \
-    ((struct lode_embed_opts){LODE_TEXT_PLAIN, LODE_LANE_QUERY, LODE_TRUNCATE_CUT, NULL})
+    ((struct lode_embed_opts){.role = LODE_TEXT_PLAIN,                                             \
+                              .lane = LODE_LANE_QUERY,                                             \
+                              .truncate = LODE_TRUNCATE_CUT,                                       \
+                              .cancel = NULL,                                                      \
+                              .deadline_ns = 0,                                                    \
+                              .patient = false})
 
 /* out: count * dim floats, row i for texts[i], whatever the batch composition (within 2e-6 per
- * component). report: count entries or NULL. Any thread; callers share the compute threads. Texts
- * must be valid UTF-8: LODE_EINVAL names the index. LODE_EINTERNAL when a result is not finite:
- * never a NaN vector. */
+ * component). report: count entries or NULL. Any thread; texts of concurrent callers are computed
+ * together. Texts must be valid UTF-8: LODE_EINVAL names the index. LODE_EINTERNAL when a result is
+ * not finite: never a NaN vector. LODE_EBUSY, with err->retry_s set, when the lane is full. On any
+ * error out is not to be used. */
 enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_str *texts,
                                   size_t count, const struct lode_embed_opts *opts, float *out,
                                   struct lode_embed_report *report, struct lode_err *err);

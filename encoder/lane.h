@@ -10,7 +10,7 @@
 
 #include "encoder/encoder.h"
 
-enum { LODE_LANE_STREAK = 32, LODE_LANE_COUNT = 2 };
+enum { LODE_LANE_STREAK = 32 };
 
 struct lode_lanes {
     pthread_mutex_t lock;

@@ -53,7 +53,8 @@ static enum lode_code embed(struct lode_run *run, const struct lode_str *texts, 
     const struct lode_embed_opts opts = {.role = LODE_TEXT_DOCUMENT,
                                          .lane = LODE_LANE_INGEST,
                                          .truncate = LODE_TRUNCATE_CUT,
-                                         .cancel = run->opts->cancel};
+                                         .cancel = run->opts->cancel,
+                                         .patient = true};
     return lode_encoder_embed(run->opts->encoder, texts, count, &opts, out, report, err);
 }
 

@@ -38,10 +38,11 @@ static double lap_ms(struct search *x)
 
 static enum lode_code in_time(const struct search *x, struct lode_err *err)
 {
-    const uint64_t limit_ms = x->req->deadline_ms;
-    if (limit_ms == 0 || lode_now_ns() - x->start_ns <= limit_ms * 1000000u) return LODE_OK;
-    return lode_fail(err, LODE_ETIMEOUT, "search: not done within %llu ms",
-                     (unsigned long long)limit_ms);
+    const uint64_t now = lode_now_ns();
+    if (lode_canceled(x->req->cancel)) return lode_fail(err, LODE_ECANCELED, "search: cancelled");
+    if (x->req->deadline_ns == 0 || now <= x->req->deadline_ns) return LODE_OK;
+    return lode_fail(err, LODE_ETIMEOUT, "search: not done in time, after %llu ms",
+                     (unsigned long long)((now - x->start_ns) / 1000000u));
 }
 
 static enum lode_code nomem(struct lode_err *err)
@@ -125,6 +126,8 @@ static enum lode_code embed_text(struct search *x, struct lode_err *err)
     struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
     struct lode_embed_report report = {0};
     opts.role = LODE_TEXT_QUERY;
+    opts.cancel = x->req->cancel;
+    opts.deadline_ns = x->req->deadline_ns;
     x->vector = lode_arena_alloc(x->arena, info->dim, sizeof *x->vector);
     if (!x->vector) return nomem(err);
     LODE_TRY(lode_encoder_embed(enc, &x->req->text, 1, &opts, x->vector, &report, err));

@@ -34,8 +34,9 @@ struct lode_search_request {
     float threshold;                  /* hits worse than it are dropped */
     const struct lode_filter *filter; /* may be NULL */
     bool want_payload, want_vector, want_text;
-    bool best_chunk_per_document; /* a document shows once, as its best chunk */
-    uint64_t deadline_ms;         /* 0 = none */
+    bool best_chunk_per_document;     /* a document shows once, as its best chunk */
+    uint64_t deadline_ns;             /* by lode_now_ns: LODE_ETIMEOUT after it; 0 = none */
+    const struct lode_cancel *cancel; /* set when nobody waits for the result; may be NULL */
 };
 #define LODE_SEARCH_REQUEST_DEFAULT                                                                \
     ((struct lode_search_request){.limit = 10, .want_payload = true})

@@ -87,6 +87,4 @@ void lode_api_fail(const struct lode_request *req, int status, const struct lode
         write_openai(&w, reply->status, err);
     else
         write_qdrant(&w, req, err);
-    if (reply->status == 429 || reply->status == 503)
-        lode_buf_printf(&reply->headers, "Retry-After: 1\r\n");
 }

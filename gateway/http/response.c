@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From a handler's reply to the bytes of the head. No byte that a handler wrote can end a header
  * line or change the framing: its lines are checked here, whatever they came from. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -24,8 +25,8 @@ int lode_code_status(enum lode_code code)
         [LODE_EIO] = 500,
         [LODE_EFULL] = 507,
         [LODE_ENOMEM] = 503,
-        [LODE_EBUSY] = 503,
-        [LODE_ETIMEOUT] = 408,
+        [LODE_EBUSY] = 429,     /* the server itself, when no worker is free: 503 */
+        [LODE_ETIMEOUT] = 504,  /* ours; 408 is for a request that came too slowly */
         [LODE_ECANCELED] = 499, /* nginx's number: the client has gone, nobody reads it */
         [LODE_EAUTH] = 401,
         [LODE_EFORBIDDEN] = 403,
@@ -63,6 +64,7 @@ static const char *status_text(int status)
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
         {507, "Insufficient Storage"},
     };
@@ -233,7 +235,11 @@ void lode_exchange_fail(struct lode_exchange *x, const struct lode_http_opts *op
         default_fail(err, &reply);
     if (extra) lode_buf_add_str(&reply.headers, lode_str_of(extra));
     if (reply.status == 401) add_once(&reply.headers, "WWW-Authenticate: ", "Bearer");
-    if (reply.status == 503) add_once(&reply.headers, "Retry-After: ", "1");
+    if (reply.status == 429 || reply.status == 503) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%u", err->retry_s ? err->retry_s : 1);
+        add_once(&reply.headers, "Retry-After: ", seconds);
+    }
     lode_exchange_reply(x, opts, &reply, &scratch->date);
 }
 

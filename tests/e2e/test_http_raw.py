@@ -403,13 +403,13 @@ def test_an_injected_line_end_does_not_split_the_reply(server):
 
 
 def test_error_codes_have_their_status(server):
-    names = ["ok", 400, 400, 404, 409, 409, 400, 500, 500, 500, 507, 503, 503, 408, 499, 401, 403,
+    names = ["ok", 400, 400, 404, 409, 409, 400, 500, 500, 500, 507, 503, 429, 504, 499, 401, 403,
              500]
     for code, status in list(enumerate(names))[1:]:
         reply = server.ask(http_cases.get(b"/fail?code=%d" % code))
         assert reply.status == status, code
         assert json.loads(reply.body)["error"].startswith("asked to fail with \"")
-        assert ("retry-after" in reply.headers) == (status == 503)
+        assert ("retry-after" in reply.headers) == (status in (429, 503))
 
 
 def test_requests_are_counted(server):
