@@ -349,6 +349,86 @@ static void check_source(struct row *r)
     if (memcmp(of_doc, src16, sizeof of_doc) != 0) problem(r, "its document has another source");
 }
 
+/* --- caches --- */
+
+/* The chunk in slot has this key in its document's list. */
+static bool names_key(const struct row *r, const struct lode_point_row *point,
+                      const uint8_t key[LODE_TEXT_KEY_BYTES])
+{
+    const struct lode_dbkey k = lode_key_doc16(r->coll->c.cid, point->doc16);
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_text_key named;
+    struct lode_rd body;
+    uint32_t listed;
+    bool found;
+    if (!point->is_chunk) return false;
+    if (lode_rec_get(r->ck->txn, LODE_T_CACHED, &k, &found, &body, &err)) return true;
+    if (!found || !lode_row_cached(body, &listed) || point->chunk >= listed) return false;
+    named = lode_row_cached_at(&body, point->chunk);
+    return memcmp(named.bytes, key, sizeof named.bytes) == 0;
+}
+
+static void check_cache(struct row *r)
+{
+    uint8_t key[LODE_DOC16_BYTES];
+    struct lode_cache_row entry;
+    struct lode_point_row point;
+    lode_cid cid;
+    if (!lode_key_read_doc16(r->key, &cid, key) || !lode_row_cache(r->body, &entry)) {
+        problem(r, LODE_BAD_BODY);
+        return;
+    }
+    if (!is_live(r, entry.slot)) problem(r, "leads to a dead slot");
+    if (!load_point(r, entry.slot, &point, "leads to a slot without a point")) return;
+    if (!names_key(r, &point, key)) problem(r, "leads to the slot of another text");
+}
+
+static void check_cached(struct row *r)
+{
+    uint8_t doc16[LODE_DOC16_BYTES];
+    struct lode_document doc;
+    uint32_t listed, in_list;
+    lode_cid cid;
+    if (!lode_key_read_doc16(r->key, &cid, doc16) || !lode_row_cached(r->body, &in_list)) {
+        problem(r, LODE_BAD_BODY);
+        return;
+    }
+    if (!load_document(r, doc16, &doc, &listed)) return;
+    if (listed != in_list) problem(r, "has other chunks than its document");
+}
+
+static void check_embed(struct row *r)
+{
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_row row;
+    struct lode_rd body;
+    uint64_t seq;
+    bool found;
+    if (!lode_key_read_lsn(r->key, &seq) || !lode_row_embed(r->body, &row)) {
+        problem(r, LODE_BAD_BODY);
+        return;
+    }
+    const struct lode_dbkey key = lode_key_bytes(lode_str_n((const char *)row.key.bytes, 16));
+    if (lode_rec_get(r->ck->txn, LODE_T_EMBED_KEYS, &key, &found, &body, &err)) return;
+    if (!found || lode_rd_u64(&body) != seq) problem(r, "its key does not lead to it");
+}
+
+static void check_embed_key(struct row *r)
+{
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_row row;
+    struct lode_rd body;
+    bool found;
+    const struct lode_dbkey seq = lode_key_lsn(lode_rd_u64(&r->body));
+    if (!lode_rd_done(&r->body) || r->key.len != LODE_TEXT_KEY_BYTES) {
+        problem(r, LODE_BAD_BODY);
+        return;
+    }
+    if (lode_rec_get(r->ck->txn, LODE_T_EMBEDS, &seq, &found, &body, &err)) return;
+    if (!found || !lode_row_embed(body, &row) || memcmp(row.key.bytes, r->key.ptr, r->key.len) != 0)
+        problem(r, "leads to the row of another text");
+}
+
 /* --- the table --- */
 
 static const struct {
@@ -372,6 +452,10 @@ static const struct {
     [LODE_T_INPUTS] = {check_input, false, false},
     [LODE_T_KEYS] = {check_key, false, false},
     [LODE_T_LOG] = {check_log, false, false},
+    [LODE_T_CACHE] = {check_cache, true, false},
+    [LODE_T_CACHED] = {check_cached, true, false},
+    [LODE_T_EMBEDS] = {check_embed, false, false},
+    [LODE_T_EMBED_KEYS] = {check_embed_key, false, false},
 };
 
 void lode_check_row(struct lode_checker *ck, enum lode_table t, struct lode_str key,

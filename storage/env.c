@@ -135,7 +135,10 @@ enum lode_code lode_env_tables(MDB_txn *txn, unsigned flags, MDB_dbi dbi[LODE_T_
 {
     for (enum lode_table t = 0; t < LODE_T_COUNT; t++) {
         const int rc = mdb_dbi_open(txn, lode_table_name(t), flags, &dbi[t]);
-        if (rc) return lode_fail_mdb(err, rc, lode_table_name(t));
+        if (rc == MDB_NOTFOUND && t >= LODE_T_LATER)
+            dbi[t] = LODE_NO_TABLE;
+        else if (rc)
+            return lode_fail_mdb(err, rc, lode_table_name(t));
     }
     return LODE_OK;
 }

@@ -7,8 +7,9 @@
 const char *lode_table_name(enum lode_table t)
 {
     static const char *const names[LODE_T_COUNT] = {
-        "meta",  "names",   "collections", "drops", "ids",  "points", "documents", "chunks",
-        "texts", "sources", "vectors",     "live",  "jobs", "inputs", "keys",      "log"};
+        "meta",   "names", "collections", "drops",   "ids",    "points",   "documents",
+        "chunks", "texts", "sources",     "vectors", "live",   "jobs",     "inputs",
+        "keys",   "log",   "cache",       "cached",  "embeds", "embedkeys"};
     lode_check(t < LODE_T_COUNT);
     return names[t];
 }

@@ -46,6 +46,16 @@
  * inputs       [ job uuid 16 ]                   the job's input, as it came; none when empty
  * keys         key id, 16 hex digits             see records.c
  * log          [ lsn u64 ]                       wall_ms i64 | count u32 | changes, see oplog.c
+ * cache        [ cid u32 | text key 16 ]         slot u32 | tokens u32 | truncated u8. A live slot
+ *                                                whose vector is that of the text; see cache.h
+ * cached       [ cid u32 | doc16 ]               for each listed chunk: text key 16, zeros: none
+ * embeds       [ seq u64 ]                       text key 16 | tokens u32 | truncated u8 |
+ *                                                vector f32 * dim
+ * embedkeys    [ text key 16 ]                   seq u64
+ *
+ * The last four are the caches. Stores of earlier programs lack them until they are opened; a
+ * program that does not know them leaves entries behind that lead to dead slots, which is why a
+ * slot is looked at before it is believed.
  *
  * The vectors of 64 slots share one value, since a value of its own for each wastes a third or more
  * of the pages:
@@ -89,7 +99,12 @@ enum lode_table { /* stored in every checksum: append only */
                   LODE_T_INPUTS,
                   LODE_T_KEYS,
                   LODE_T_LOG,
-                  LODE_T_COUNT
+                  LODE_T_CACHE,
+                  LODE_T_CACHED,
+                  LODE_T_EMBEDS,
+                  LODE_T_EMBED_KEYS,
+                  LODE_T_COUNT,
+                  LODE_T_LATER = LODE_T_CACHE /* those from here on may be absent */
 };
 const char *lode_table_name(enum lode_table t);
 

@@ -30,10 +30,11 @@ enum lode_code lode_document_unlist(struct lode_wtx *w, lode_cid cid,
     lode_buf_add(&list, body.p, (size_t)listed * sizeof none);
     if (!list.failed)
         memcpy(list.ptr + LODE_ENVELOPE_BYTES + (size_t)chunk * sizeof none, &none, sizeof none);
+    const lode_slot slot = lode_row_chunk_at(&body, chunk);
     enum lode_code rc = lode_rec_put(&w->r, LODE_T_DOCUMENTS, &key, &w->rec, err);
     if (!rc) rc = lode_rec_put(&w->r, LODE_T_CHUNKS, &key, &list, err);
     lode_buf_release(&list);
-    return rc;
+    return rc ? rc : lode_cache_unlist(w, cid, doc16, chunk, slot, err);
 }
 
 static enum lode_code remove_chunks(struct lode_wtx *w, struct lode_wcoll *wc,
@@ -49,7 +50,7 @@ static enum lode_code remove_chunks(struct lode_wtx *w, struct lode_wcoll *wc,
     lode_slot *slots = lode_alloc(listed, sizeof *slots); /* a copy: writing moves the record */
     if (!slots) return lode_fail_nomem(err, listed * sizeof *slots, "a document's chunks");
     memcpy(slots, body.p, listed * sizeof *slots);
-    enum lode_code rc = LODE_OK;
+    enum lode_code rc = lode_cache_forget(w, wc->c.cid, doc16, slots, listed, err);
     for (uint32_t i = 0; !rc && i < listed; i++)
         if (slots[i] != LODE_SLOT_NONE) rc = lode_point_remove(w, wc, slots[i], false, err);
     lode_free(slots);
@@ -100,6 +101,8 @@ static enum lode_code add_chunks(struct lode_wtx *w, struct lode_wcoll *wc,
     const struct lode_dbkey key = lode_key_doc16(wc->c.cid, doc16);
     struct lode_buf list;
     enum lode_code rc = LODE_OK;
+    lode_slot *slots = lode_alloc(d->chunk_count, sizeof *slots);
+    if (!slots) return lode_fail_nomem(err, d->chunk_count * sizeof *slots, "a document's chunks");
     lode_buf_init(&list, LODE_ENVELOPE_BYTES + d->chunk_count * sizeof(lode_slot));
     lode_rec_begin(&list);
     for (uint32_t i = 0; !rc && i < d->chunk_count; i++) {
@@ -111,14 +114,16 @@ static enum lode_code add_chunks(struct lode_wtx *w, struct lode_wcoll *wc,
                                      .start = c->start,
                                      .end = c->end,
                                      .heading = c->heading};
-        lode_slot slot = LODE_SLOT_NONE;
         bool replaced;
         memcpy(row.doc16, doc16, sizeof row.doc16);
-        rc = lode_point_add(w, wc, &row, c->vector, &slot, &replaced, err);
-        lode_put_u32(&list, slot);
+        slots[i] = LODE_SLOT_NONE;
+        rc = lode_point_add(w, wc, &row, c->vector, &slots[i], &replaced, err);
+        lode_put_u32(&list, slots[i]);
     }
     if (!rc) rc = lode_rec_put(&w->r, LODE_T_CHUNKS, &key, &list, err);
+    if (!rc) rc = lode_cache_put(w, wc->c.cid, doc16, d, slots, err);
     lode_buf_release(&list);
+    lode_free(slots);
     return rc;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies of collections, points, documents, jobs and keys; see rows.h and keys.h. */
+/* Bodies of collections, points, documents, jobs, keys and caches; see rows.h and keys.h. */
 #include "storage/rows.h"
 
 /* --- collections --- */
@@ -197,4 +197,62 @@ void lode_row_key_put(struct lode_buf *b, const struct lode_key *key)
     lode_put_u8(b, (uint8_t)key->role);
     lode_put_u64(b, (uint64_t)key->created_ms);
     lode_put_str(b, lode_str_of(key->name));
+}
+
+/* --- caches --- */
+
+static bool read_flag(struct lode_rd *r, bool *out)
+{
+    const uint8_t flag = lode_rd_u8(r);
+    *out = flag == 1;
+    return flag <= 1;
+}
+
+bool lode_row_cache(struct lode_rd r, struct lode_cache_row *out)
+{
+    *out = (struct lode_cache_row){.slot = lode_rd_u32(&r)};
+    out->tokens = lode_rd_u32(&r);
+    return read_flag(&r, &out->truncated) && lode_rd_done(&r) && out->slot != LODE_SLOT_NONE;
+}
+
+void lode_row_cache_put(struct lode_buf *b, const struct lode_cache_row *row)
+{
+    lode_put_u32(b, row->slot);
+    lode_put_u32(b, row->tokens);
+    lode_put_u8(b, row->truncated);
+}
+
+bool lode_row_cached(struct lode_rd r, uint32_t *listed)
+{
+    const size_t bytes = (size_t)(r.end - r.p);
+    *listed = (uint32_t)(bytes / LODE_TEXT_KEY_BYTES);
+    return bytes % LODE_TEXT_KEY_BYTES == 0;
+}
+
+struct lode_text_key lode_row_cached_at(const struct lode_rd *r, uint32_t chunk)
+{
+    struct lode_text_key key;
+    memcpy(&key, r->p + (size_t)chunk * sizeof key, sizeof key);
+    return key;
+}
+
+bool lode_row_embed(struct lode_rd r, struct lode_embed_row *out)
+{
+    *out = (struct lode_embed_row){.tokens = 0};
+    lode_rd_bytes(&r, out->key.bytes, sizeof out->key.bytes);
+    out->tokens = lode_rd_u32(&r);
+    if (!read_flag(&r, &out->truncated) || r.bad) return false;
+    const size_t bytes = (size_t)(r.end - r.p);
+    if (bytes == 0 || bytes % sizeof(float) || bytes / sizeof(float) > LODE_DIM_MAX) return false;
+    out->dim = (uint32_t)(bytes / sizeof(float));
+    out->vector = r.p;
+    return true;
+}
+
+void lode_row_embed_put(struct lode_buf *b, const struct lode_embed_row *row)
+{
+    lode_buf_add(b, row->key.bytes, sizeof row->key.bytes);
+    lode_put_u32(b, row->tokens);
+    lode_put_u8(b, row->truncated);
+    lode_buf_add(b, row->vector, row->dim * sizeof(float));
 }

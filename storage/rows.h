@@ -5,6 +5,7 @@
 #ifndef LODE_STORAGE_ROWS_H
 #define LODE_STORAGE_ROWS_H
 
+#include "storage/cache.h"
 #include "storage/codec.h"
 #include "storage/documents.h"
 #include "storage/points.h"
@@ -40,6 +41,22 @@ bool lode_row_key(struct lode_rd r, struct lode_key *out); /* all but id */
 void lode_row_key_put(struct lode_buf *b, const struct lode_key *key);
 
 bool lode_row_log(struct lode_rd r, uint32_t *count); /* well formed throughout: oplog.c */
+
+/* --- caches --- */
+
+struct lode_cache_row {
+    lode_slot slot;
+    uint32_t tokens;
+    bool truncated;
+};
+bool lode_row_cache(struct lode_rd r, struct lode_cache_row *out);
+void lode_row_cache_put(struct lode_buf *b, const struct lode_cache_row *row);
+
+bool lode_row_cached(struct lode_rd r, uint32_t *listed);
+struct lode_text_key lode_row_cached_at(const struct lode_rd *r, uint32_t chunk); /* < listed */
+
+bool lode_row_embed(struct lode_rd r, struct lode_embed_row *out); /* the vector borrows */
+void lode_row_embed_put(struct lode_buf *b, const struct lode_embed_row *row);
 
 /* --- values with checksums of their own parts --- */
 

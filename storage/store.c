@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "storage/store_internal.h"
 
@@ -114,6 +115,33 @@ static enum lode_code open_tables(struct lode_store *store, struct lode_err *err
     return LODE_OK;
 }
 
+static bool lacks_tables(const struct lode_store *store)
+{
+    for (enum lode_table t = LODE_T_LATER; t < LODE_T_COUNT; t++)
+        if (store->dbi[t] == LODE_NO_TABLE) return true;
+    return false;
+}
+
+/* Tables that came after the format, for a store that an earlier program made. It does without them
+ * when they cannot be made, as on a full disk: they hold nothing that is not found elsewhere. */
+static void add_tables(struct lode_store *store)
+{
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_rtxn txn;
+    MDB_dbi dbi[LODE_T_COUNT];
+    if (!lacks_tables(store) || lode_disk_free(store->dir) < store->reserve_bytes) return;
+    if (lode_wtxn_begin(store, &txn, &err)) return; /* whatever it is, the first read tells */
+    enum lode_code rc = lode_env_tables(txn.mdb, MDB_CREATE, dbi, &err);
+    if (rc)
+        lode_wtxn_abort(&txn);
+    else
+        rc = lode_wtxn_commit(&txn, 0, &err);
+    if (rc)
+        lode_warn("%s: the caches are off: %s", store->dir, err.msg);
+    else
+        memcpy(store->dbi, dbi, sizeof dbi);
+}
+
 static enum lode_code open_env(struct lode_store *store, const struct lode_store_opts *opts,
                                struct lode_err *err)
 {
@@ -192,6 +220,7 @@ static enum lode_code open_dir(struct lode_store *store, const struct lode_store
     lode_tmp_remove(store->dir, LODE_COMPACT_TMP);
     lode_tmp_remove(store->dir, LODE_RESTORE_TMP);
     LODE_TRY(open_env(store, opts, err));
+    add_tables(store);
     LODE_TRY(first_look(store, err));
     return lode_tend_start(store, err);
 }

@@ -36,6 +36,8 @@ struct lode_rtxn { /* also the reading half of a write transaction */
     struct lode_rtxn *next;  /* in store->idle */
 };
 
+enum { LODE_NO_TABLE = 0 }; /* in dbi: the store lacks this one (LMDB's own tables are 0 and 1) */
+
 struct lode_store {
     char *dir;
     MDB_env *env;
@@ -104,6 +106,7 @@ bool lode_env_metas_agree(MDB_env *env);
 /* A short file is legal when every page it lacks is free; then it is lengthened, else
  * LODE_ECORRUPT and it stays as it was. Exclusive lock. */
 enum lode_code lode_env_mend_tail(const char *dir, struct lode_err *err);
+/* Tables from LODE_T_LATER on that are not there, and are not to be made, get LODE_NO_TABLE. */
 enum lode_code lode_env_tables(MDB_txn *txn, unsigned flags, MDB_dbi dbi[LODE_T_COUNT],
                                struct lode_err *err);
 
@@ -135,6 +138,11 @@ void lode_record_words(const struct lode_rtxn *txn, enum lode_table t, struct lo
 /* LODE_ECORRUPT "points: collection 'docs', slot 17: PROBLEM". */
 enum lode_code lode_fail_record(struct lode_err *err, const struct lode_rtxn *txn,
                                 enum lode_table t, struct lode_str key, const char *problem);
+/* A table that is not there reads as an empty one; what writes to it asks first. */
+static inline bool lode_tab_exists(const struct lode_rtxn *txn, enum lode_table t)
+{
+    return txn->store->dbi[t] != LODE_NO_TABLE;
+}
 /* *found false, LODE_OK: no such key. value borrows: until the transaction ends, in a write
  * transaction until its next write. */
 enum lode_code lode_tab_get(const struct lode_rtxn *txn, enum lode_table t,
@@ -156,6 +164,10 @@ enum lode_code lode_tab_delete(struct lode_rtxn *txn, enum lode_table t,
                                const struct lode_dbkey *key, bool *found, struct lode_err *err);
 enum lode_code lode_tab_count(const struct lode_rtxn *txn, enum lode_table t, uint64_t *out,
                               struct lode_err *err);
+/* Of its pages, as the transaction sees them. */
+enum lode_code lode_tab_bytes(const struct lode_rtxn *txn, enum lode_table t, uint64_t *out,
+                              struct lode_err *err);
+enum lode_code lode_tab_clear(struct lode_rtxn *txn, enum lode_table t, struct lode_err *err);
 
 struct lode_cursor { /* key and value of the record it stands on */
     const struct lode_rtxn *txn;
@@ -170,6 +182,7 @@ enum lode_code lode_cursor_open(const struct lode_rtxn *txn, enum lode_table t,
 enum lode_code lode_cursor_seek(struct lode_cursor *c, const struct lode_dbkey *key,
                                 struct lode_err *err);
 enum lode_code lode_cursor_first(struct lode_cursor *c, struct lode_err *err);
+enum lode_code lode_cursor_last(struct lode_cursor *c, struct lode_err *err);
 enum lode_code lode_cursor_next(struct lode_cursor *c, struct lode_err *err);
 /* Deletes the record and stands on the next one. */
 enum lode_code lode_cursor_delete(struct lode_cursor *c, struct lode_err *err);

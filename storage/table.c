@@ -67,6 +67,13 @@ static void point_words(const struct lode_point_id *id, char *out, size_t cap)
     snprintf(out, cap, "point %s", uuid);
 }
 
+static void text_words(const uint8_t key[LODE_DOC16_BYTES], char *out, size_t cap)
+{
+    char hex[2 * LODE_DOC16_BYTES + 1];
+    lode_hex(key, LODE_DOC16_BYTES, hex);
+    snprintf(out, cap, "text with key %s", hex);
+}
+
 /* The part behind the collection; false when key has not the shape of its table. */
 static bool row_words(const struct lode_rtxn *txn, enum lode_table t, struct lode_str key,
                       char *out, size_t cap)
@@ -88,9 +95,14 @@ static bool row_words(const struct lode_rtxn *txn, enum lode_table t, struct lod
         if (t == LODE_T_VECTORS) snprintf(out, cap, "block %" PRIu32, n);
         if (t == LODE_T_LIVE) snprintf(out, cap, "part %" PRIu32, n);
         return true;
+    case LODE_T_CACHE:
+        if (!lode_key_read_doc16(key, &cid, doc16)) return false;
+        text_words(doc16, out, cap);
+        return true;
     case LODE_T_DOCUMENTS:
     case LODE_T_CHUNKS:
     case LODE_T_TEXTS:
+    case LODE_T_CACHED:
         if (!lode_key_read_doc16(key, &cid, doc16)) return false;
         document_words(txn, cid, doc16, out, cap);
         return true;
@@ -119,6 +131,10 @@ void lode_record_words(const struct lode_rtxn *txn, enum lode_table t, struct lo
         snprintf(out, cap, "job %s", uuid);
     } else if (t == LODE_T_LOG && lode_key_read_lsn(key, &lsn)) {
         snprintf(out, cap, "commit %" PRIu64, lsn);
+    } else if (t == LODE_T_EMBEDS && lode_key_read_lsn(key, &lsn)) {
+        snprintf(out, cap, "row %" PRIu64, lsn);
+    } else if (t == LODE_T_EMBED_KEYS && key.len == LODE_DOC16_BYTES) {
+        text_words((const uint8_t *)key.ptr, out, cap);
     } else if ((t == LODE_T_COLLECTIONS || t == LODE_T_DROPS) && lode_key_read_cid(key, &cid)) {
         collection_words(txn, cid, out, cap);
     } else if (lode_key_read_cid(key, &cid) && row_words(txn, t, key, row, sizeof row)) {
@@ -146,7 +162,8 @@ enum lode_code lode_tab_get(const struct lode_rtxn *txn, enum lode_table t,
                             struct lode_err *err)
 {
     MDB_val k = val_of(lode_dbkey_str(key)), v;
-    const int rc = mdb_get(txn->mdb, txn->store->dbi[t], &k, &v);
+    const int rc =
+        lode_tab_exists(txn, t) ? mdb_get(txn->mdb, txn->store->dbi[t], &k, &v) : MDB_NOTFOUND;
     *found = rc == 0;
     if (rc == 0) *value = str_of(v);
     if (rc == 0 || rc == MDB_NOTFOUND) return LODE_OK;
@@ -168,6 +185,7 @@ static enum lode_code put(struct lode_rtxn *txn, enum lode_table t, const struct
                           MDB_val *value, unsigned flags, struct lode_err *err)
 {
     MDB_val k = val_of(lode_dbkey_str(key));
+    lode_check(lode_tab_exists(txn, t));
     const int rc = mdb_put(txn->mdb, txn->store->dbi[t], &k, value, flags);
     return rc ? lode_fail_mdb(err, rc, lode_table_name(t)) : LODE_OK;
 }
@@ -201,7 +219,8 @@ enum lode_code lode_tab_delete(struct lode_rtxn *txn, enum lode_table t,
                                const struct lode_dbkey *key, bool *found, struct lode_err *err)
 {
     MDB_val k = val_of(lode_dbkey_str(key));
-    const int rc = mdb_del(txn->mdb, txn->store->dbi[t], &k, NULL);
+    const int rc =
+        lode_tab_exists(txn, t) ? mdb_del(txn->mdb, txn->store->dbi[t], &k, NULL) : MDB_NOTFOUND;
     *found = rc == 0;
     if (rc == 0 || rc == MDB_NOTFOUND) return LODE_OK;
     return lode_fail_mdb(err, rc, lode_table_name(t));
@@ -210,11 +229,29 @@ enum lode_code lode_tab_delete(struct lode_rtxn *txn, enum lode_table t,
 enum lode_code lode_tab_count(const struct lode_rtxn *txn, enum lode_table t, uint64_t *out,
                               struct lode_err *err)
 {
-    MDB_stat stat;
-    const int rc = mdb_stat(txn->mdb, txn->store->dbi[t], &stat);
+    MDB_stat stat = {.ms_entries = 0};
+    const int rc = lode_tab_exists(txn, t) ? mdb_stat(txn->mdb, txn->store->dbi[t], &stat) : 0;
     if (rc) return lode_fail_mdb(err, rc, lode_table_name(t));
     *out = stat.ms_entries;
     return LODE_OK;
+}
+
+enum lode_code lode_tab_bytes(const struct lode_rtxn *txn, enum lode_table t, uint64_t *out,
+                              struct lode_err *err)
+{
+    MDB_stat stat = {.ms_entries = 0};
+    const int rc = lode_tab_exists(txn, t) ? mdb_stat(txn->mdb, txn->store->dbi[t], &stat) : 0;
+    if (rc) return lode_fail_mdb(err, rc, lode_table_name(t));
+    *out = (uint64_t)stat.ms_psize *
+           (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages);
+    return LODE_OK;
+}
+
+enum lode_code lode_tab_clear(struct lode_rtxn *txn, enum lode_table t, struct lode_err *err)
+{
+    if (!lode_tab_exists(txn, t)) return LODE_OK;
+    const int rc = mdb_drop(txn->mdb, txn->store->dbi[t], 0);
+    return rc ? lode_fail_mdb(err, rc, lode_table_name(t)) : LODE_OK;
 }
 
 /* --- cursors --- */
@@ -223,6 +260,7 @@ enum lode_code lode_cursor_open(const struct lode_rtxn *txn, enum lode_table t,
                                 struct lode_cursor *out, struct lode_err *err)
 {
     *out = (struct lode_cursor){.txn = txn, .table = t};
+    if (!lode_tab_exists(txn, t)) return LODE_OK;
     const int rc = mdb_cursor_open(txn->mdb, txn->store->dbi[t], &out->mdb);
     return rc ? lode_fail_mdb(err, rc, lode_table_name(t)) : LODE_OK;
 }
@@ -231,7 +269,7 @@ static enum lode_code move(struct lode_cursor *c, MDB_val key, MDB_cursor_op op,
                            struct lode_err *err)
 {
     MDB_val value;
-    const int rc = mdb_cursor_get(c->mdb, &key, &value, op);
+    const int rc = c->mdb ? mdb_cursor_get(c->mdb, &key, &value, op) : MDB_NOTFOUND;
     c->on = rc == 0;
     if (rc == MDB_NOTFOUND) return LODE_OK;
     if (rc) return lode_fail_mdb(err, rc, lode_table_name(c->table));
@@ -249,6 +287,11 @@ enum lode_code lode_cursor_seek(struct lode_cursor *c, const struct lode_dbkey *
 enum lode_code lode_cursor_first(struct lode_cursor *c, struct lode_err *err)
 {
     return move(c, (MDB_val){0, NULL}, MDB_FIRST, err);
+}
+
+enum lode_code lode_cursor_last(struct lode_cursor *c, struct lode_err *err)
+{
+    return move(c, (MDB_val){0, NULL}, MDB_LAST, err);
 }
 
 enum lode_code lode_cursor_next(struct lode_cursor *c, struct lode_err *err)

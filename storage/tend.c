@@ -36,9 +36,9 @@ static enum lode_code drop_rows(struct lode_rtxn *txn, enum lode_table t, lode_c
 
 static enum lode_code drop_step_in(struct lode_rtxn *txn, bool *more, struct lode_err *err)
 {
-    static const enum lode_table tables[] = {LODE_T_IDS,     LODE_T_POINTS, LODE_T_DOCUMENTS,
-                                             LODE_T_CHUNKS,  LODE_T_TEXTS,  LODE_T_SOURCES,
-                                             LODE_T_VECTORS, LODE_T_LIVE};
+    static const enum lode_table tables[] = {
+        LODE_T_IDS,     LODE_T_POINTS,  LODE_T_DOCUMENTS, LODE_T_CHUNKS, LODE_T_TEXTS,
+        LODE_T_SOURCES, LODE_T_VECTORS, LODE_T_LIVE,      LODE_T_CACHE,  LODE_T_CACHED};
     struct lode_cursor c;
     lode_cid cid = 0;
     size_t rows = 0, bytes = 0;

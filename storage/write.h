@@ -10,6 +10,7 @@
 #define LODE_STORAGE_WRITE_H
 
 #include "base/hash.h"
+#include "storage/cache.h"
 #include "storage/store.h"
 
 enum lode_op_kind {
@@ -33,6 +34,10 @@ struct lode_write_chunk {
     uint32_t start, end; /* byte span in the text; start < end <= text length, except that an empty
                             text may have 0,0 */
     struct lode_str heading; /* <= LODE_HEADING_MAX */
+    /* For the cache (cache.h): what was embedded. NULL: the vector is not found by its text. */
+    const struct lode_text_key *key;
+    uint32_t tokens;
+    bool truncated;
 };
 struct lode_write_document {
     struct lode_str id, title, source, root, text, metadata;

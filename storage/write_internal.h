@@ -90,4 +90,19 @@ enum lode_code lode_document_unlist(struct lode_wtx *w, lode_cid cid,
                                     const uint8_t doc16[LODE_DOC16_BYTES], uint32_t chunk,
                                     struct lode_err *err);
 
+/* --- the cache of a collection: cache.c --- */
+/* Entries of a document whose chunks have just been added; slots: theirs. */
+enum lode_code lode_cache_put(struct lode_wtx *w, lode_cid cid,
+                              const uint8_t doc16[LODE_DOC16_BYTES],
+                              const struct lode_write_document *d, const lode_slot *slots,
+                              struct lode_err *err);
+/* All entries of a document go; slots: those of its chunks, LODE_SLOT_NONE among them. */
+enum lode_code lode_cache_forget(struct lode_wtx *w, lode_cid cid,
+                                 const uint8_t doc16[LODE_DOC16_BYTES], const lode_slot *slots,
+                                 uint32_t count, struct lode_err *err);
+/* The entry of one chunk goes. */
+enum lode_code lode_cache_unlist(struct lode_wtx *w, lode_cid cid,
+                                 const uint8_t doc16[LODE_DOC16_BYTES], uint32_t chunk,
+                                 lode_slot slot, struct lode_err *err);
+
 #endif

@@ -2,7 +2,8 @@
 /* kill -9 at random moments. A child writes points and documents from several threads and reports
  * each acknowledged write through a pipe; the parent kills it after 0 to 300 ms, reopens the store
  * and compares: every acknowledged write is there, what was not acknowledged is there whole or not
- * at all, and lode_store_check is clean. The next cycle goes on with the same directory.
+ * at all, the cache has no vector but a chunk's own, and lode_store_check is clean. One more
+ * thread fills the cache of calls beyond its bound. The next cycle goes on with the same directory.
  *
  *   fault_crash [--cycles N] [--seed S] [--dir D] */
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "storage/cache.h"
 #include "storage/collections.h"
 #include "storage/documents.h"
 #include "storage/maintain.h"
@@ -33,7 +35,9 @@ enum {
     ID_BYTES = 32,
     TEXT_BYTES = CHUNKS_MAX * 10 + 1, /* ten characters a chunk */
     PATH_BYTES = 300,
-    PIPE_BYTES = 1 << 20
+    PIPE_BYTES = 1 << 20,
+    EMBED_ROWS = 20,
+    EMBED_BYTES = 64 << 10
 };
 
 /* A key belongs to one thread, which writes rising versions of it: version v is a point or a
@@ -72,6 +76,15 @@ static uint32_t chunks_of(uint32_t version)
 static void vector_of(float *v, uint32_t version, uint32_t chunk)
 {
     for (uint32_t i = 0; i < DIM; i++) v[i] = (float)version + (float)chunk * 0.125f + (float)i;
+}
+
+/* Of the text that has vector_of(version, chunk). */
+static struct lode_text_key key_of(uint32_t version, uint32_t chunk)
+{
+    struct lode_text_key key = {{1}};
+    memcpy(key.bytes + 4, &version, sizeof version);
+    memcpy(key.bytes + 8, &chunk, sizeof chunk);
+    return key;
 }
 
 static void text_of(char out[TEXT_BYTES], uint32_t version)
@@ -118,11 +131,14 @@ static enum lode_code write_document(struct job *j, uint32_t key, uint32_t versi
     char id[ID_BYTES], text[TEXT_BYTES];
     float v[CHUNKS_MAX][DIM];
     struct lode_write_chunk chunks[CHUNKS_MAX];
+    struct lode_text_key keys[CHUNKS_MAX];
     id_of(id, j->thread, key);
     text_of(text, version);
     for (uint32_t i = 0; i < chunks_of(version); i++) {
         vector_of(v[i], version, i);
-        chunks[i] = (struct lode_write_chunk){.vector = v[i], .start = i * 10, .end = i * 10 + 10};
+        keys[i] = key_of(version, i);
+        chunks[i] = (struct lode_write_chunk){
+            .vector = v[i], .start = i * 10, .end = i * 10 + 10, .key = &keys[i]};
     }
     const struct lode_write_document doc = {.id = lode_str_of(id),
                                             .source = LODE_STR("s"),
@@ -150,6 +166,26 @@ static void *write_for_ever(void *arg)
         if (rc) die("child: write", &err);
         const struct ack ack = {j->thread, key, version};
         if (write(j->out, &ack, sizeof ack) != sizeof ack) _exit(1);
+    }
+    return NULL;
+}
+
+static void *cache_for_ever(void *arg)
+{
+    struct job *j = arg;
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embeds_stats stats;
+    struct lode_embed_row rows[EMBED_ROWS];
+    float v[EMBED_ROWS][DIM];
+    for (;;) {
+        for (uint32_t i = 0; i < EMBED_ROWS; i++) {
+            const uint32_t n = (uint32_t)(next_random(&j->seed) % 2000);
+            vector_of(v[i], n, 0);
+            rows[i] = (struct lode_embed_row){.key = key_of(n, 0), .dim = DIM, .vector = v[i]};
+        }
+        const struct lode_embeds_write write = {
+            .rows = rows, .count = EMBED_ROWS, .bytes_max = EMBED_BYTES};
+        if (lode_embeds_put(j->store, &write, &stats, &err)) die("child: cache", &err);
     }
     return NULL;
 }
@@ -185,14 +221,15 @@ static lode_cid docs_cid(struct lode_store *store)
 
 static void child(const char *dir, int out, uint64_t seed)
 {
-    static struct job jobs[THREADS];
-    pthread_t threads[THREADS];
+    static struct job jobs[THREADS + 1];
+    pthread_t threads[THREADS + 1];
     struct lode_store *store = open_store(dir);
     const lode_cid cid = docs_cid(store);
-    for (uint32_t i = 0; i < THREADS; i++) {
+    for (uint32_t i = 0; i <= THREADS; i++) {
+        void *(*const run)(void *) = i < THREADS ? write_for_ever : cache_for_ever;
         jobs[i] = (struct job){
             .store = store, .cid = cid, .thread = i, .out = out, .seed = seed * 31 + i};
-        if (pthread_create(&threads[i], NULL, write_for_ever, &jobs[i])) die("thread", NULL);
+        if (pthread_create(&threads[i], NULL, run, &jobs[i])) die("thread", NULL);
     }
     for (;;) pause();
 }
@@ -227,6 +264,8 @@ static uint32_t stored_point(const struct reader *r, uint32_t thread, uint32_t k
     return version;
 }
 
+static uint64_t cache_hits;
+
 static void whole_chunk(const struct reader *r, const char *id, uint32_t chunk, uint32_t version)
 {
     struct lode_err err = LODE_ERR_INIT;
@@ -245,6 +284,13 @@ static void whole_chunk(const struct reader *r, const char *id, uint32_t chunk, 
     snprintf(expected, sizeof expected, "%08u.%u", version, chunk % 10);
     if (memcmp(v, want, sizeof want) != 0 || !lode_str_eqz(text, expected))
         die("a document has parts of two versions", NULL);
+    const struct lode_text_key key = key_of(version, chunk);
+    struct lode_cached cached;
+    if (lode_cache_get(r->txn, r->c, &key, &cached)) { /* not when a later copy of it is gone */
+        cache_hits++;
+        if (memcmp(cached.vector, want, sizeof want) != 0)
+            die("the cache has another vector for a chunk", NULL);
+    }
 }
 
 static uint32_t stored_document(const struct reader *r, uint32_t thread, uint32_t key)
@@ -373,8 +419,9 @@ int main(int argc, char **argv)
     uint64_t rng = seed;
     for (uint64_t i = 0; i < cycles; i++) acks += cycle(data, &rng, &ready_s);
     printf("%" PRIu64 " kills, %" PRIu64 " acknowledged writes, 0 lost, 0 half, check clean; "
-           "slowest reopen %.0f ms\n",
-           cycles, acks, ready_s * 1000);
+           "%" PRIu64 " cache hits, slowest reopen %.0f ms\n",
+           cycles, acks, cache_hits, ready_s * 1000);
+    if (acks && !cache_hits) die("the cache has nothing", NULL);
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     return system(command) ? 1 : 0;
 }

@@ -70,6 +70,33 @@ static void chunks(struct lode_rd body, struct lode_buf *out)
     same_body(out, body);
 }
 
+static void cache(struct lode_rd body, struct lode_buf *out)
+{
+    struct lode_cache_row row;
+    if (!lode_row_cache(body, &row)) return;
+    lode_row_cache_put(out, &row);
+    same_body(out, body);
+}
+
+static void cached(struct lode_rd body, struct lode_buf *out)
+{
+    uint32_t listed;
+    if (!lode_row_cached(body, &listed)) return;
+    for (uint32_t i = 0; i < listed; i++) {
+        const struct lode_text_key at = lode_row_cached_at(&body, i);
+        lode_buf_add(out, &at, sizeof at);
+    }
+    same_body(out, body);
+}
+
+static void embed(struct lode_rd body, struct lode_buf *out)
+{
+    struct lode_embed_row row;
+    if (!lode_row_embed(body, &row)) return;
+    lode_row_embed_put(out, &row);
+    same_body(out, body);
+}
+
 static void log_entry(struct lode_rd body, struct lode_buf *out)
 {
     uint32_t count;
@@ -176,7 +203,8 @@ static void envelope(struct lode_rd body, struct lode_buf *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const decoders[])(struct lode_rd, struct lode_buf *) = {
-        collection, point, document, job, key, chunks, log_entry, block, text, keys, envelope};
+        collection, point, document, job,      key,   chunks, log_entry,
+        block,      text,  keys,     envelope, cache, cached, embed};
     struct lode_buf out;
     if (size == 0) return 0;
     lode_buf_init(&out, OUT_MAX);

@@ -132,18 +132,32 @@ void document_text(char *out, uint32_t chunks, uint64_t seed)
         snprintf(out + (size_t)i * 10, 11, "%03u-%05u ", i % 1000, (unsigned)(seed % 100000));
 }
 
+struct lode_text_key text_key(uint64_t seed)
+{
+    struct lode_text_key key = {{1}};
+    memcpy(key.bytes + 8, &seed, sizeof seed);
+    return key;
+}
+
 void put_document(struct lode_store *s, lode_cid cid, const char *id, uint32_t chunks,
                   uint64_t seed)
 {
     float v[WORLD_CHUNKS_MAX][WORLD_DIM];
     struct lode_write_chunk list[WORLD_CHUNKS_MAX];
+    struct lode_text_key keys[WORLD_CHUNKS_MAX];
     char text[WORLD_CHUNKS_MAX * 10 + 1];
     assert_true(chunks <= WORLD_CHUNKS_MAX);
     document_text(text, chunks, seed);
     for (uint32_t i = 0; i < chunks; i++) {
         fill_vector(v[i], WORLD_DIM, seed + i);
-        list[i] = (struct lode_write_chunk){
-            .vector = v[i], .start = i * 10, .end = i * 10 + 10, .heading = LODE_STR("A > B")};
+        keys[i] = text_key(seed + i);
+        list[i] = (struct lode_write_chunk){.vector = v[i],
+                                            .start = i * 10,
+                                            .end = i * 10 + 10,
+                                            .heading = LODE_STR("A > B"),
+                                            .key = &keys[i],
+                                            .tokens = i + 1,
+                                            .truncated = i % 2 == 1};
     }
     struct lode_write_document doc = {.id = lode_str_of(id),
                                       .title = LODE_STR("Title"),

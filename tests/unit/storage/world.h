@@ -61,7 +61,9 @@ lode_cid make_collection(struct lode_store *s, const char *name, uint32_t dim,
 /* A vector of WORLD_DIM floats that says which one it is. */
 void fill_vector(float *v, uint32_t dim, uint64_t seed);
 void put_point(struct lode_store *s, lode_cid cid, uint64_t id, uint64_t seed, const char *payload);
-/* chunks chunks of 10 bytes of a text made from seed. */
+/* The key of the text whose vector fill_vector makes from seed. */
+struct lode_text_key text_key(uint64_t seed);
+/* chunks chunks of 10 bytes of a text made from seed; chunk i has vector and text key seed + i. */
 void put_document(struct lode_store *s, lode_cid cid, const char *id, uint32_t chunks,
                   uint64_t seed);
 bool delete_point(struct lode_store *s, lode_cid cid, uint64_t id);
