@@ -37,4 +37,7 @@ size_t lode_dtype_bytes(enum lode_dtype dtype); /* of one element */
  * F16 or BF16: then nothing is written. */
 bool lode_dtype_to_f32(enum lode_dtype dtype, const void *src, float *dst, size_t n);
 
+uint16_t lode_bf16_of(float x);       /* to nearest, ties to even; NaN stays NaN */
+float lode_bf16_value(uint16_t bits); /* exact */
+
 #endif

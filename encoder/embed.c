@@ -151,12 +151,12 @@ static size_t slice_of(const struct lode_batch *b, size_t first, unsigned thread
 static enum lode_code run_slices(struct group *g, const struct lode_batch *b, struct lode_err *err)
 {
     struct lode_encoder *enc = g->enc;
-    const struct lode_needs needs = lode_bert_needs(&enc->model);
+    const struct lode_shape shape = lode_bert_shape(&enc->model);
     for (size_t at = 0, n; at < b->count; at += n) {
         n = slice_of(b, at, enc->info.threads);
         LODE_TRY(canceled(g, err));
         lode_lanes_enter(&enc->lanes, g->opts->lane);
-        enum lode_code rc = enc->ops->run(enc->backend, b->pieces + at, n, &needs,
+        enum lode_code rc = enc->ops->run(enc->backend, b->pieces + at, n, &shape,
                                           lode_bert_forward, &enc->model, err);
         lode_lanes_leave(&enc->lanes);
         if (rc) return rc;

@@ -9,13 +9,11 @@
 #include "base/mem.h"
 #include "encoder/encoder_internal.h"
 
-static enum lode_code check_opts(const struct lode_encoder_opts *opts, struct lode_err *err)
+static enum lode_code check_opts(const struct lode_encoder_opts *opts,
+                                 enum lode_precision *precision, struct lode_err *err)
 {
     if (!opts->model_dir) return lode_fail(err, LODE_EINVAL, "no model folder is given");
-    if (opts->dtype && strcmp(opts->dtype, "auto") != 0 && strcmp(opts->dtype, "f32") != 0)
-        return lode_fail(err, LODE_EUNSUPPORTED, "dtype '%s' is not supported (auto or f32)",
-                         opts->dtype);
-    return LODE_OK;
+    return lode_precision_find(opts->dtype ? opts->dtype : "auto", precision, err);
 }
 
 static bool same_tokens(const struct lode_tokenizer *tok, struct lode_str a, struct lode_str b)
@@ -99,16 +97,17 @@ static void fingerprint(struct lode_encoder *enc, const uint8_t weights[LODE_WEI
 
 static void fill_info(struct lode_encoder *enc, const uint8_t weights[LODE_WEIGHTS_DIGEST])
 {
-    enc->info = (struct lode_encoder_info){.name = enc->dir.name,
-                                           .architecture = "bert",
-                                           .device = enc->ops->describe(enc->backend),
-                                           .dtype = "f32",
-                                           .pooling = lode_pooling_name(enc->dir.pooling),
-                                           .dim = enc->dir.bert.hidden,
-                                           .window = enc->dir.window,
-                                           .normalized = enc->dir.normalize,
-                                           .threads = enc->ops->threads(enc->backend),
-                                           .parameters = enc->model.parameters};
+    enc->info =
+        (struct lode_encoder_info){.name = enc->dir.name,
+                                   .architecture = "bert",
+                                   .device = enc->ops->describe(enc->backend),
+                                   .dtype = lode_precision_name(enc->ops->precision(enc->backend)),
+                                   .pooling = lode_pooling_name(enc->dir.pooling),
+                                   .dim = enc->dir.bert.hidden,
+                                   .window = enc->dir.window,
+                                   .normalized = enc->dir.normalize,
+                                   .threads = enc->ops->threads(enc->backend),
+                                   .parameters = enc->model.parameters};
     fingerprint(enc, weights);
 }
 
@@ -130,10 +129,12 @@ enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lo
                                  struct lode_err *err)
 {
     uint8_t weights[LODE_WEIGHTS_DIGEST];
-    LODE_TRY(check_opts(opts, err));
+    enum lode_precision precision = LODE_PRECISION_AUTO;
+    LODE_TRY(check_opts(opts, &precision, err));
     struct lode_encoder *enc = lode_calloc(1, sizeof *enc);
     if (!enc) return lode_fail_nomem(err, sizeof *enc, "encoder");
-    const struct lode_backend_opts backend = {.threads = opts->threads, .gemm = opts->gemm};
+    const struct lode_backend_opts backend = {
+        .threads = opts->threads, .precision = precision, .gemm = opts->gemm};
     lode_lanes_init(&enc->lanes);
     enum lode_code rc = lode_backend_find(opts->device ? opts->device : "auto", &enc->ops, err);
     if (rc) goto done;
@@ -175,4 +176,25 @@ const struct lode_encoder_info *lode_encoder_info(const struct lode_encoder *enc
 const struct lode_tokenizer *lode_encoder_tokenizer(const struct lode_encoder *enc)
 {
     return enc->tokenizer;
+}
+
+struct lode_encoder_shape lode_encoder_shape(const struct lode_encoder *enc)
+{
+    const struct lode_bert_config *c = &enc->model.config;
+    return (struct lode_encoder_shape){
+        .layers = c->layers, .hidden = c->hidden, .heads = c->heads, .inner = c->intermediate};
+}
+
+size_t lode_encoder_profile(const struct lode_encoder *enc, struct lode_op_time *out, size_t room)
+{
+    double seconds[LODE_OP_COUNT];
+    enc->ops->profile(enc->backend, seconds);
+    for (size_t i = 0; i < LODE_OP_COUNT && i < room; i++)
+        out[i] = (struct lode_op_time){.op = lode_op_name((enum lode_op)i), .seconds = seconds[i]};
+    return LODE_OP_COUNT;
+}
+
+double lode_encoder_peak(struct lode_encoder *enc)
+{
+    return enc->ops->peak(enc->backend);
 }

@@ -18,14 +18,16 @@ struct lode_encoder;
 struct lode_tokenizer;
 
 struct lode_encoder_opts {
-    /* 0 = the bounds of base/limits.h: tokens waiting in the query lane, calls in the ingest lane */
-    unsigned query_waiting, ingest_calls;
     const char *model_dir;
-    unsigned threads;             /* 0 = lode_cpu_count() */
-    const char *dtype;            /* "auto" or "f32"; others: LODE_EUNSUPPORTED naming it */
+    /* 0 = the bounds of base/limits.h: tokens waiting in the query lane, calls in the ingest lane
+     */
+    unsigned query_waiting, ingest_calls;
+    unsigned threads;  /* 0 = lode_cpu_count() */
+    const char *dtype; /* "auto" (bf16 where the processor multiplies bf16, else f32), "f32", "bf16"
+                          or "int8"; others: LODE_EUNSUPPORTED naming it */
     const char *device;           /* "auto" or "cpu" */
     struct lode_metrics *metrics; /* borrowed, may be NULL */
-    const char *gemm; /* matrix product: NULL = the backend's choice; "simd", "onednn" or "ref" */
+    const char *gemm; /* f32 product: NULL = the backend's choice; "simd", "onednn" or "ref" */
 };
 #define LODE_ENCODER_OPTS_DEFAULT                                                                  \
     ((struct lode_encoder_opts){.model_dir = NULL,                                                 \
@@ -45,7 +47,7 @@ struct lode_encoder_info {    /* strings borrow from the encoder */
     const char *name;         /* last component of the folder, or config's _name_or_path */
     const char *architecture; /* "bert" */
     const char *device;       /* "cpu (avx512-vnni)" */
-    const char *dtype;        /* what runs: "f32" */
+    const char *dtype;        /* what runs: "f32", "bf16" or "int8" */
     const char *pooling;      /* "mean", "cls", "max" ... */
     char fingerprint[65]; /* SHA-256 hex over weights, tokenizer, pooling, window, normalisation,
                              prompts. Weights enter as the CRC-32C of each 4 KiB (90 MB take some
@@ -99,5 +101,25 @@ struct lode_embed_opts {
 enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_str *texts,
                                   size_t count, const struct lode_embed_opts *opts, float *out,
                                   struct lode_embed_report *report, struct lode_err *err);
+
+/* --- for benchmarks --- */
+
+struct lode_encoder_shape { /* what the cost of a text is reckoned from */
+    uint32_t layers, hidden, heads, inner;
+};
+struct lode_encoder_shape lode_encoder_shape(const struct lode_encoder *enc);
+
+/* Thread-seconds spent in each op since open: read before and after, and subtract. Fills at most
+ * room entries; returns how many there are. No call may be running. */
+struct lode_op_time {
+    const char *op; /* "embed", "qkv", "attention", "project", "norm", "up", "down", "pool" */
+    double seconds;
+};
+size_t lode_encoder_profile(const struct lode_encoder *enc, struct lode_op_time *out, size_t room);
+
+/* Operations a second (a multiply-add is two) that this machine reaches in registers with the
+ * instructions of the matrix product that runs, on all threads. Takes some 50 ms; no call may be
+ * running. */
+double lode_encoder_peak(struct lode_encoder *enc);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The compiled-in backends and the choice between them. */
+/* The compiled-in backends and the choice between them; names of precisions and ops. */
 #include "encoder/backend/backend.h"
 
 #include <string.h>
@@ -18,4 +18,32 @@ enum lode_code lode_backend_find(const char *device, const struct lode_backend_o
         return LODE_OK;
     }
     return lode_fail(err, LODE_EUNSUPPORTED, "device '%s' is not supported (auto or cpu)", device);
+}
+
+static const char *const precisions[] = {[LODE_PRECISION_F32] = "f32",
+                                         [LODE_PRECISION_BF16] = "bf16",
+                                         [LODE_PRECISION_INT8] = "int8",
+                                         [LODE_PRECISION_AUTO] = "auto"};
+
+const char *lode_precision_name(enum lode_precision precision)
+{
+    return precisions[precision];
+}
+
+enum lode_code lode_precision_find(const char *name, enum lode_precision *out, struct lode_err *err)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+        if (strcmp(name, precisions[i]) != 0) continue;
+        *out = (enum lode_precision)i;
+        return LODE_OK;
+    }
+    return lode_fail(err, LODE_EUNSUPPORTED,
+                     "dtype '%s' is not supported (auto, f32, bf16 or int8)", name);
+}
+
+const char *lode_op_name(enum lode_op op)
+{
+    static const char *const names[LODE_OP_COUNT] = {"embed", "qkv", "attention", "project",
+                                                     "norm",  "up",  "down",      "pool"};
+    return names[op];
 }

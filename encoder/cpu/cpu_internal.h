@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the CPU backend: the table of row kernels, one per instruction set, and the table of
- * matrix products. ops_ref.c is the specification of every kernel; the others stay within the
- * tolerances that tests/unit/encoder/test_ops.c states. */
+/* Inside the CPU backend: the table of row kernels, one per instruction set; the table of matrix
+ * products; the table of kernels in bf16 and int8. ops_ref.c and lowp_ref.c are the specification
+ * of every kernel; the others stay within the tolerances that test_ops.c and test_lowp.c state. */
 #ifndef LODE_ENCODER_CPU_CPU_INTERNAL_H
 #define LODE_ENCODER_CPU_CPU_INTERNAL_H
 
@@ -18,7 +18,12 @@ struct lode_head {
     size_t stride;          /* of q, k, v */
     size_t out_stride;
     size_t tokens, dim;
-    float *scratch; /* head_floats(tokens, dim) floats, 64-byte aligned */
+    float *scratch; /* lode_head_ops.floats(tokens, dim) of them, 64-byte aligned */
+};
+
+struct lode_head_ops {
+    size_t (*floats)(size_t tokens, size_t dim); /* of lode_head.scratch */
+    void (*attention)(const struct lode_head *head);
 };
 
 /* Part of a product over packed weights: y[:, panels] = act(x w^T + bias). */
@@ -38,8 +43,7 @@ struct lode_cpu_ops {
     void (*add_norm)(const struct lode_norm *norm, const float *x, const float *residual,
                      size_t rows, float *y);
     void (*activate)(enum lode_activation act, float *x, size_t n);
-    void (*attention)(const struct lode_head *head);
-    size_t (*head_floats)(size_t tokens, size_t dim);
+    struct lode_head_ops heads;
     /* One vector of a sequence. */
     void (*pool)(enum lode_pooling pooling, const float *x, size_t tokens, size_t width,
                  float *out);
@@ -64,20 +68,102 @@ static inline void lode_share(size_t n, unsigned rank, unsigned size, size_t *fi
 struct lode_gemm; /* a provider's state for one backend */
 struct lode_gemm_ops {
     const char *name;
-    enum lode_code (*open)(const struct lode_cpu_ops *cpu, struct lode_gemm **out,
-                           struct lode_err *err);
+    enum lode_code (*open)(const struct lode_cpu_ops *cpu, enum lode_precision precision,
+                           struct lode_gemm **out, struct lode_err *err);
     void (*close)(struct lode_gemm *g); /* NULL is fine */
     enum lode_code (*pack)(struct lode_gemm *g, const struct lode_linear_spec *spec,
                            struct lode_linear **out, struct lode_err *err);
     void (*drop)(struct lode_linear *lin); /* NULL is fine */
-    /* The share of member rank of size; the members' shares make up y. Any thread. */
-    enum lode_code (*run)(struct lode_gemm *g, const struct lode_linear *lin, const float *x,
+    /* Bytes of a row of this width in the form that run takes; NULL: run takes the f32 rows. */
+    size_t (*row_bytes)(const struct lode_gemm *g, size_t width);
+    void (*prepare)(const struct lode_gemm *g, const float *x, size_t rows, size_t width,
+                    void *prepared);
+    /* The share of member rank of size; the members' shares make up y (rows,out). x: f32 or
+     * prepared rows. Any thread. */
+    enum lode_code (*run)(struct lode_gemm *g, const struct lode_linear *lin, const void *x,
                           size_t rows, float *y, unsigned rank, unsigned size,
                           struct lode_err *err);
+    /* Runs the product's instructions on registers; returns the multiply-adds it did. */
+    double (*spin)(const struct lode_gemm *g);
+    /* "avx512-vnni" ...: the instructions that run */
+    const char *(*describe)(const struct lode_gemm *g);
+    /* A head by the product's own instructions; NULL, or NULL returned: that of lode_cpu_ops. */
+    const struct lode_head_ops *(*heads)(const struct lode_gemm *g);
 };
 
 extern const struct lode_gemm_ops lode_gemm_ref;
-extern const struct lode_gemm_ops lode_gemm_simd;   /* needs cpu->gemm */
-extern const struct lode_gemm_ops lode_gemm_onednn; /* only with LODE_HAVE_ONEDNN */
+extern const struct lode_gemm_ops lode_gemm_simd;   /* f32; needs cpu->gemm */
+extern const struct lode_gemm_ops lode_gemm_onednn; /* f32; only with LODE_HAVE_ONEDNN */
+extern const struct lode_gemm_ops lode_gemm_lowp;   /* bf16 and int8 */
+
+/* --- kernels in bf16 and int8 ---
+ *
+ * A product goes in steps of 32 bits of the inner dimension: `unit` elements of a row, times the
+ * same elements of a whole panel of columns, added to one 32-bit sum per column. Weights are packed
+ * once, zeros behind the last column and the last element:
+ *
+ *   packed[panel][ceil(in / unit)][column][unit]
+ *
+ * int8: weight = scale[column] * code, code in [-127, 127]; activation = step * code + low with
+ * code in [0, levels], step and low of its row. So
+ *
+ *   y = step * scale[c] * sum(codes * codes) + low * scale[c] * sum(weight codes) + bias[c]
+ *
+ * where the sum of products is an exact integer, and the second sum is known at load. A row keeps
+ * its own range, no calibration is needed, and a vector does not depend on its neighbours.
+ * levels is 255, or 127 where the processor's u8 x s8 product saturates at 16 bits.
+ *
+ * bf16: products exact, sums in f32; scale and shift are not used. */
+
+struct lode_row_head { /* in front of a row of int8 codes */
+    float step, low;
+};
+enum {
+    LODE_ROW_HEAD_BYTES = 64, /* keeps the codes aligned */
+    LODE_WEIGHT_LEVELS = 127
+};
+/* A row or column that spans less is taken as constant: its inverse would overflow. */
+#define LODE_ROW_RANGE_MIN 1e-30f
+
+struct lode_lowp_panels {
+    const void *packed;
+    const float *scale; /* per column, padded with zeros to whole panels; as are the next two */
+    const float *shift; /* scale * sum of the column's codes */
+    const float *bias;
+    size_t in, out;
+    enum lode_activation act;
+    size_t first, last; /* panels [first, last) */
+};
+
+struct lode_lowp_ops {
+    const char *isa;
+    enum lode_precision precision;
+    unsigned needs;  /* lode_cpu() bits */
+    size_t panel;    /* columns */
+    size_t unit;     /* elements of a 32-bit step */
+    unsigned levels; /* int8: the largest activation code */
+    size_t element;  /* bytes of a prepared activation; before it, int8 has a lode_row_head */
+    void (*prepare)(const float *x, size_t rows, size_t width, void *prepared, size_t row_bytes);
+    /* y[:, panels] = act(x w^T + bias) */
+    void (*product)(const struct lode_lowp_panels *w, const void *x, size_t row_bytes, size_t rows,
+                    float *y);
+    double (*spin)(void);              /* as in lode_gemm_ops */
+    const struct lode_head_ops *heads; /* NULL: none of its own */
+};
+
+extern const struct lode_lowp_ops lode_int8_ref, lode_bf16_ref;
+#if defined(__x86_64__)
+extern const struct lode_lowp_ops lode_int8_avx2, lode_int8_avxvnni, lode_int8_avx512,
+    lode_int8_vnni;
+extern const struct lode_lowp_ops lode_bf16_avx2, lode_bf16_avx512, lode_bf16_native;
+#endif
+/* Best first: all kernels of this build that run on this processor at this level or below it (NULL:
+ * any). Returns how many; list has room for LODE_LOWP_MAX. */
+enum { LODE_LOWP_MAX = 8 };
+size_t lode_lowp_list(enum lode_precision precision, const char *level,
+                      const struct lode_lowp_ops *list[LODE_LOWP_MAX]);
+/* Multiplies small matrices of integers, whose product is known: false when the kernel is wrong on
+ * this machine. Takes microseconds. */
+bool lode_lowp_works(const struct lode_lowp_ops *ops);
 
 #endif

@@ -187,9 +187,10 @@ static enum lode_code primitive_of(struct onednn_linear *w, size_t rows, dnnl_pr
 
 /* --- provider --- */
 
-static enum lode_code onednn_open(const struct lode_cpu_ops *cpu, struct lode_gemm **out,
-                                  struct lode_err *err)
+static enum lode_code onednn_open(const struct lode_cpu_ops *cpu, enum lode_precision precision,
+                                  struct lode_gemm **out, struct lode_err *err)
 {
+    (void)precision;
     struct lode_gemm *g = lode_calloc(1, sizeof *g);
     (void)cpu;
     if (!g) return lode_fail_nomem(err, sizeof *g, "gemm");
@@ -358,11 +359,12 @@ static enum lode_code run_block(struct onednn_linear *w, dnnl_stream_t stream, s
     return status == dnnl_success ? LODE_OK : fail(status, "a matmul", err);
 }
 
-static enum lode_code onednn_run(struct lode_gemm *g, const struct lode_linear *lin, const float *x,
+static enum lode_code onednn_run(struct lode_gemm *g, const struct lode_linear *lin, const void *x,
                                  size_t rows, float *y, unsigned rank, unsigned size,
                                  struct lode_err *err)
 {
     struct onednn_linear *w = (struct onednn_linear *)(uintptr_t)lin; /* its cache grows, locked */
+    const float *from = x;
     dnnl_stream_t stream = NULL;
     enum lode_code rc = LODE_OK;
     size_t first = 0, last = 0;
@@ -372,7 +374,7 @@ static enum lode_code onednn_run(struct lode_gemm *g, const struct lode_linear *
     if (status != dnnl_success) return fail(status, "making a stream", err);
     for (size_t at = first; at < last && !rc; at += BLOCK_ROWS) {
         size_t n = last - at < BLOCK_ROWS ? last - at : BLOCK_ROWS;
-        rc = run_block(w, stream, n, x + at * (size_t)w->in, y + at * (size_t)w->out, err);
+        rc = run_block(w, stream, n, from + at * (size_t)w->in, y + at * (size_t)w->out, err);
     }
     dnnl_stream_destroy(stream);
     return rc;

@@ -13,9 +13,10 @@ struct ref_linear {
     float *weight; /* (out,in), then (out) of bias */
 };
 
-static enum lode_code ref_open(const struct lode_cpu_ops *cpu, struct lode_gemm **out,
-                               struct lode_err *err)
+static enum lode_code ref_open(const struct lode_cpu_ops *cpu, enum lode_precision precision,
+                               struct lode_gemm **out, struct lode_err *err)
 {
+    (void)precision;
     (void)cpu;
     (void)err;
     *out = NULL; /* no state */
@@ -55,7 +56,7 @@ static enum lode_code ref_pack(struct lode_gemm *g, const struct lode_linear_spe
     return LODE_OK;
 }
 
-static enum lode_code ref_run(struct lode_gemm *g, const struct lode_linear *lin, const float *x,
+static enum lode_code ref_run(struct lode_gemm *g, const struct lode_linear *lin, const void *x,
                               size_t rows, float *y, unsigned rank, unsigned size,
                               struct lode_err *err)
 {
@@ -66,10 +67,11 @@ static enum lode_code ref_run(struct lode_gemm *g, const struct lode_linear *lin
     (void)err;
     lode_share(rows, rank, size, &first, &last);
     for (size_t r = first; r < last; r++) {
+        const float *from = (const float *)x + r * w->in;
         for (size_t o = 0; o < w->out; o++) {
             const float *row = w->weight + o * w->in;
             double sum = (double)bias[o];
-            for (size_t i = 0; i < w->in; i++) sum += (double)x[r * w->in + i] * (double)row[i];
+            for (size_t i = 0; i < w->in; i++) sum += (double)from[i] * (double)row[i];
             y[r * w->out + o] = (float)sum;
         }
         lode_cpu_ops_ref.activate(w->act, y + r * w->out, w->out);

@@ -24,9 +24,10 @@ struct lode_gemm {
     const struct lode_cpu_ops *cpu;
 };
 
-static enum lode_code simd_open(const struct lode_cpu_ops *cpu, struct lode_gemm **out,
-                                struct lode_err *err)
+static enum lode_code simd_open(const struct lode_cpu_ops *cpu, enum lode_precision precision,
+                                struct lode_gemm **out, struct lode_err *err)
 {
+    (void)precision;
     if (!cpu->gemm)
         return lode_fail(err, LODE_EUNSUPPORTED, "gemm 'simd' is not supported at level '%s'",
                          cpu->isa);
@@ -90,7 +91,7 @@ static enum lode_code simd_pack(struct lode_gemm *g, const struct lode_linear_sp
     return LODE_OK;
 }
 
-static enum lode_code simd_run(struct lode_gemm *g, const struct lode_linear *lin, const float *x,
+static enum lode_code simd_run(struct lode_gemm *g, const struct lode_linear *lin, const void *x,
                                size_t rows, float *y, unsigned rank, unsigned size,
                                struct lode_err *err)
 {

@@ -154,12 +154,12 @@ static void pool(enum lode_pooling pooling, const float *x, size_t tokens, size_
     lode_unreachable();
 }
 
-const struct lode_cpu_ops lode_cpu_ops_ref = {.isa = "ref",
-                                              .panel = 0,
-                                              .embed_rows = embed_rows,
-                                              .add_norm = add_norm,
-                                              .activate = activate,
-                                              .attention = attention,
-                                              .head_floats = head_floats,
-                                              .pool = pool,
-                                              .gemm = NULL};
+const struct lode_cpu_ops lode_cpu_ops_ref = {
+    .isa = "ref",
+    .panel = 0,
+    .embed_rows = embed_rows,
+    .add_norm = add_norm,
+    .activate = activate,
+    .heads = {.floats = head_floats, .attention = attention},
+    .pool = pool,
+    .gemm = NULL};

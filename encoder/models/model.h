@@ -42,7 +42,7 @@ enum lode_code lode_bert_load(const struct lode_safetensors *st, const struct lo
                               struct lode_err *err);
 void lode_bert_release(struct lode_bert *m); /* may be called twice */
 
-struct lode_needs lode_bert_needs(const struct lode_bert *m);
+struct lode_shape lode_bert_shape(const struct lode_bert *m);
 /* A lode_piece_fn: arg is the struct lode_bert. Writes one row per sequence to piece->out. */
 void lode_bert_forward(void *arg, struct lode_exec *exec, const struct lode_piece *piece);
 

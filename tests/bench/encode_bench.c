@@ -2,7 +2,7 @@
 /* The encoder alone, timed: sequences/s, tokens/s, milliseconds per call. Tokenising is included.
  *
  *   lode_encode_bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--threads T] [--rounds R]
- *                     [--count C] [--gemm NAME]
+ *                     [--count C] [--gemm NAME] [--dtype NAME]
  *
  * --tokens N makes C texts of exactly N tokens out of the words of the model's own vocabulary;
  * --texts FILE takes one text a line. The load is run once to warm up, then R times; the best round
@@ -21,7 +21,7 @@
 enum { TEXTS_MAX = 1 << 20, FILE_MAX = 1 << 30 };
 
 struct bench {
-    const char *model, *texts_file, *gemm;
+    const char *model, *texts_file, *gemm, *dtype;
     size_t tokens, batch, count, rounds;
     unsigned threads;
 };
@@ -41,6 +41,8 @@ static bool parse_args(int argc, char **argv, struct bench *b)
             b->texts_file = value;
         else if (strcmp(name, "--gemm") == 0)
             b->gemm = value;
+        else if (strcmp(name, "--dtype") == 0)
+            b->dtype = value;
         else if (!lode_str_u64(lode_str_of(value), TEXTS_MAX, &n) || n == 0)
             return false;
         else if (strcmp(name, "--tokens") == 0)
@@ -155,6 +157,18 @@ static enum lode_code run_rounds(struct lode_encoder *enc, const struct bench *b
     return rc;
 }
 
+static void print_profile(struct lode_encoder *enc)
+{
+    struct lode_op_time ops[16];
+    const size_t count = lode_encoder_profile(enc, ops, 16);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += ops[i].seconds;
+    printf("%s on %s:", lode_encoder_info(enc)->dtype, lode_encoder_info(enc)->device);
+    for (size_t i = 0; i < count; i++)
+        printf(" %s %.1f%%", ops[i].op, sum > 0 ? 100 * ops[i].seconds / sum : 0);
+    printf("; peak %.0f G operations/s\n", lode_encoder_peak(enc) * 1e-9);
+}
+
 static enum lode_code run_bench(const struct bench *b, struct lode_err *err)
 {
     struct lode_encoder *enc = NULL;
@@ -163,6 +177,7 @@ static enum lode_code run_bench(const struct bench *b, struct lode_err *err)
     opts.model_dir = b->model;
     opts.threads = b->threads;
     opts.gemm = b->gemm;
+    if (b->dtype) opts.dtype = b->dtype;
     lode_buf_init(&load.memory, FILE_MAX);
     const uint64_t start = lode_now_ns();
     enum lode_code rc = lode_encoder_open(&opts, &enc, err);
@@ -175,6 +190,7 @@ static enum lode_code run_bench(const struct bench *b, struct lode_err *err)
         make_texts(lode_encoder_tokenizer(enc), b, &load);
     if (rc) goto done;
     rc = run_rounds(enc, b, &load, err);
+    if (rc == LODE_OK) print_profile(enc);
 done:
     lode_encoder_close(enc);
     lode_buf_release(&load.memory);
@@ -188,7 +204,8 @@ int main(int argc, char **argv)
     struct bench b = {.tokens = 64, .batch = 64, .count = 384, .rounds = 3};
     if (!parse_args(argc, argv, &b) || b.tokens < 3) {
         fprintf(stderr, "usage: lode_encode_bench MODEL_DIR [--tokens N | --texts FILE] [--batch B]"
-                        " [--threads T] [--rounds R] [--count C] [--gemm NAME]\n");
+                        " [--threads T] [--rounds R] [--count C] [--gemm NAME]"
+                        " [--dtype NAME]\n");
         return 2;
     }
     if (run_bench(&b, &err) == LODE_OK) return 0;

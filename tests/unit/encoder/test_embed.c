@@ -362,9 +362,9 @@ static void options_we_do_not_have_are_refused_by_name(void **state)
     struct lode_err err = LODE_ERR_INIT;
     struct lode_encoder_opts opts = LODE_ENCODER_OPTS_DEFAULT;
     opts.model_dir = f->dir;
-    opts.dtype = "int8";
+    opts.dtype = "int4";
     assert_int_equal(lode_encoder_open(&opts, &enc, &err), LODE_EUNSUPPORTED);
-    assert_non_null(strstr(err.msg, "int8"));
+    assert_non_null(strstr(err.msg, "int4"));
     opts.dtype = "f32";
     opts.device = "cuda";
     assert_int_equal(lode_encoder_open(&opts, &enc, &err), LODE_EUNSUPPORTED);

@@ -141,8 +141,8 @@ static void check_embed(const struct lode_cpu_ops *ops)
 
 static void run_head(const struct lode_cpu_ops *ops, struct lode_head head)
 {
-    head.scratch = lode_alloc_aligned(ops->head_floats(head.tokens, head.dim), sizeof(float));
-    ops->attention(&head);
+    head.scratch = lode_alloc_aligned(ops->heads.floats(head.tokens, head.dim), sizeof(float));
+    ops->heads.attention(&head);
     lode_free(head.scratch);
 }
 
@@ -205,7 +205,7 @@ static float *product(const struct lode_gemm_ops *ops, const struct lode_cpu_ops
     struct lode_linear *lin = NULL;
     struct lode_err err = LODE_ERR_INIT;
     float *y = malloc(rows * spec->out * sizeof *y);
-    if (ops->open(cpu, &g, &err)) fail_msg("%s", err.msg);
+    if (ops->open(cpu, LODE_PRECISION_F32, &g, &err)) fail_msg("%s", err.msg);
     if (ops->pack(g, spec, &lin, &err)) fail_msg("%s", err.msg);
     for (unsigned rank = 0; rank < members; rank++)
         if (ops->run(g, lin, x, rows, y, rank, members, &err)) fail_msg("%s", err.msg);
