@@ -24,6 +24,7 @@ static struct lode_op op_of(struct lode_run *run, const struct lode_item *item)
     return (struct lode_op){.kind = item->kind == LODE_ITEM_TOUCH ? LODE_OP_TOUCH_DOCUMENT
                                                                   : LODE_OP_PUT_DOCUMENT,
                             .cid = run->opts->cid,
+                            .dtype = lode_encoder_info(run->opts->encoder)->dtype,
                             .u.document = &item->doc};
 }
 

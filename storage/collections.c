@@ -51,6 +51,13 @@ void lode_collection_spec_init(struct lode_collection_spec *spec)
         .metric = LODE_COSINE, .chunk = {.kind = LODE_CHUNK_SENTENCE}, .recall_target = 0.98};
 }
 
+/* Programs that did not record it computed in f32 only. */
+const char *lode_collection_dtypes(const struct lode_collection *c)
+{
+    if (c->dtypes_recorded) return c->dtypes;
+    return c->spec.fingerprint[0] && c->points ? "f32" : "";
+}
+
 enum lode_code lode_collection_load(const struct lode_rtxn *txn, lode_cid cid, bool *found,
                                     struct lode_collection *out, struct lode_err *err)
 {

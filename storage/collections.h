@@ -20,4 +20,8 @@ enum lode_code lode_collection_by_cid(const struct lode_rtxn *txn, lode_cid cid,
 enum lode_code lode_collection_next(const struct lode_rtxn *txn, struct lode_str after,
                                     struct lode_collection *out, struct lode_err *err);
 
+/* The number types of its embedded vectors, in order of their first write: "f32,int8"; "" when none
+ * was embedded. Borrows c. */
+const char *lode_collection_dtypes(const struct lode_collection *c);
+
 #endif

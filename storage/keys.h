@@ -23,7 +23,9 @@
  *                                                documents u64 | next_slot u32 | lsn u64 |
  *                                                generation u64 | metric u8 | chunk kind u8 |
  *                                                dim u32 | max_tokens u32 | recall_target f64 |
- *                                                name str | fingerprint str | model str
+ *                                                name str | fingerprint str | model str |
+ *                                                dtypes str; the last is absent from records of
+ *                                                programs that knew f32 only
  * drops        [ cid u32 ]                       name str; rows of this collection are going
  * ids          [ cid u32 | 0 u8 | number u64 ]   slot u32
  *              [ cid u32 | 1 u8 | uuid 16 ]      slot u32

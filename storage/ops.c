@@ -155,8 +155,10 @@ static enum lode_code create_collection(struct lode_wtx *w, struct lode_op *op,
     LODE_TRY(name_free(w, op->u.spec->name, err));
     if (w->r.state.next_cid == UINT32_MAX)
         return lode_fail(err, LODE_ELIMIT, "all collection numbers are used up");
-    const struct lode_collection c = {
-        .spec = *op->u.spec, .cid = w->r.state.next_cid++, .created_ms = w->now_ms};
+    const struct lode_collection c = {.spec = *op->u.spec,
+                                      .cid = w->r.state.next_cid++,
+                                      .created_ms = w->now_ms,
+                                      .dtypes_recorded = true};
     const struct lode_dbkey key = lode_key_bytes(lode_str_of(c.spec.name));
     lode_rec_begin(&w->rec);
     lode_put_u32(&w->rec, c.cid);

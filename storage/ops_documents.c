@@ -171,6 +171,7 @@ enum lode_code lode_op_put_document(struct lode_wtx *w, struct lode_op *op, stru
     lode_doc16(d->id, doc16);
     LODE_TRY(lode_wtx_coll(w, op->cid, &wc, err));
     LODE_TRY(remove_document(w, wc, d->id, &op->found, err));
+    if (d->chunk_count) LODE_TRY(lode_wtx_dtype(wc, op->dtype, err));
     LODE_TRY(add_chunks(w, wc, d, doc16, err));
     LODE_TRY(add_record(w, op->cid, d, doc16, err));
     LODE_TRY(add_text(w, op->cid, d, doc16, err));

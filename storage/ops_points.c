@@ -44,6 +44,7 @@ enum lode_code lode_op_put_point(struct lode_wtx *w, struct lode_op *op, struct 
     struct lode_wcoll *wc;
     lode_slot slot;
     LODE_TRY(lode_wtx_coll(w, op->cid, &wc, err));
+    LODE_TRY(lode_wtx_dtype(wc, op->dtype, err));
     LODE_TRY(lode_point_add(w, wc, &row, op->u.point.vector, &slot, &op->found, err));
     lode_wtx_change_point(w, op->kind, op->cid, &op->u.point.id);
     return LODE_OK;

@@ -22,6 +22,8 @@ bool lode_row_collection(struct lode_rd r, struct lode_collection *out)
     lode_rd_textz(&r, s->name, sizeof s->name);
     lode_rd_textz(&r, s->fingerprint, sizeof s->fingerprint);
     lode_rd_textz(&r, s->model, sizeof s->model);
+    out->dtypes_recorded = r.p < r.end;
+    if (out->dtypes_recorded) lode_rd_textz(&r, out->dtypes, sizeof out->dtypes);
     if (metric > LODE_MANHATTAN || kind > LODE_CHUNK_NONE) return false;
     if (s->dim == 0 || s->dim > LODE_DIM_MAX) return false;
     s->metric = (enum lode_metric)metric;
@@ -47,6 +49,7 @@ void lode_row_collection_put(struct lode_buf *b, const struct lode_collection *c
     lode_put_str(b, lode_str_of(s->name));
     lode_put_str(b, lode_str_of(s->fingerprint));
     lode_put_str(b, lode_str_of(s->model));
+    if (c->dtypes_recorded) lode_put_str(b, lode_str_of(c->dtypes));
 }
 
 /* --- points --- */

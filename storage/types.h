@@ -58,6 +58,8 @@ struct lode_collection_spec {
     double recall_target; /* 0.5 .. 1; default 0.98 */
 };
 
+enum { LODE_DTYPES_TEXT = 32 }; /* room for six names or so, and NUL */
+
 struct lode_collection {
     struct lode_collection_spec spec;
     lode_cid cid;
@@ -67,6 +69,11 @@ struct lode_collection {
     lode_slot next_slot; /* slots [0, next_slot) were given out */
     lode_lsn lsn;        /* of the last commit that changed the collection */
     uint64_t generation; /* number of its current index generation; 0: none */
+    /* Number types that its embedded vectors were computed in, in order of their first write, such
+     * as "f32,int8"; ask lode_collection_dtypes. Not recorded: the record is of an earlier program.
+     */
+    char dtypes[LODE_DTYPES_TEXT];
+    bool dtypes_recorded;
 };
 
 #endif

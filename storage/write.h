@@ -49,6 +49,8 @@ struct lode_write_document {
 struct lode_op {
     enum lode_op_kind kind;
     lode_cid cid;
+    const char *dtype; /* of puts: what the model computed the vectors in ("f32"), which the
+                          collection records; NULL: they came from outside */
     union {
         const struct lode_collection_spec *spec;
         struct {

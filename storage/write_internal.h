@@ -49,6 +49,8 @@ enum lode_code lode_wtx_coll(struct lode_wtx *w, lode_cid cid, struct lode_wcoll
 /* A new one, staged as changed. */
 enum lode_code lode_wtx_coll_new(struct lode_wtx *w, const struct lode_collection *c,
                                  struct lode_err *err);
+/* Adds the number type to the collection's list; NULL: nothing to add. */
+enum lode_code lode_wtx_dtype(struct lode_wcoll *wc, const char *dtype, struct lode_err *err);
 /* The next slot, with its vector staged and marked live. */
 enum lode_code lode_wtx_slot(struct lode_wtx *w, struct lode_wcoll *wc, const float *vector,
                              lode_slot *out, struct lode_err *err);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The staging of a write transaction; see write_internal.h. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "storage/collections.h"
 #include "storage/write_internal.h"
 
 enum {
@@ -83,6 +85,34 @@ enum lode_code lode_wtx_coll_new(struct lode_wtx *w, const struct lode_collectio
 {
     struct lode_wcoll *wc = coll_add(w, c);
     if (!wc) return lode_fail_nomem(err, sizeof *wc, "a write transaction");
+    wc->changed = true;
+    return LODE_OK;
+}
+
+static bool listed(const char *list, const char *word)
+{
+    struct lode_str rest = lode_str_of(list);
+    while (rest.ptr) {
+        if (lode_str_eqz(lode_str_split(&rest, ','), word)) return true;
+    }
+    return false;
+}
+
+enum lode_code lode_wtx_dtype(struct lode_wcoll *wc, const char *dtype, struct lode_err *err)
+{
+    char list[LODE_DTYPES_TEXT];
+    const char *old = lode_collection_dtypes(&wc->c);
+    if (!dtype || (wc->c.dtypes_recorded && listed(old, dtype))) return LODE_OK;
+    if (strlen(old) + 1 + strlen(dtype) >= sizeof list)
+        return lode_fail(err, LODE_ELIMIT,
+                         "collection '%s': number types '%s' and '%s' are too many",
+                         wc->c.spec.name, old, dtype);
+    if (listed(old, dtype))
+        snprintf(list, sizeof list, "%s", old);
+    else
+        snprintf(list, sizeof list, "%s%s%s", old, *old ? "," : "", dtype);
+    memcpy(wc->c.dtypes, list, strlen(list) + 1);
+    wc->c.dtypes_recorded = true;
     wc->changed = true;
     return LODE_OK;
 }

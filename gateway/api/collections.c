@@ -95,6 +95,11 @@ static void write_ours(struct lode_jw *w, const struct lode_collection *c,
         lode_jw_strz(w, c->spec.fingerprint);
     else
         lode_jw_null(w);
+    lode_jw_key(w, "dtype");
+    if (*lode_collection_dtypes(c))
+        lode_jw_strz(w, lode_collection_dtypes(c));
+    else
+        lode_jw_null(w);
     member_u64(w, "documents", c->documents);
     lode_jw_key(w, "chunking");
     lode_jw_strz(w, c->spec.chunk.kind == LODE_CHUNK_NONE ? "none" : "sentence");

@@ -163,6 +163,7 @@ static enum lode_code embed_texts(struct upsert *u, const struct lode_request *r
         float *row = u->vectors + u->text_of[t] * dim;
         memcpy(row, made + t * dim, dim * sizeof *row);
         LODE_TRY(lode_vector_prepare(&u->c.spec, row, dim, "points: an embedded text", err));
+        u->ops[u->text_of[t]].dtype = lode_encoder_info(u->api->app->encoder)->dtype;
         u->truncated += reports[t].truncated;
     }
     return LODE_OK;

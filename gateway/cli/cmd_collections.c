@@ -147,6 +147,7 @@ static int info_with(struct cli *cli, struct lode_app *app)
     printf("name         %s\nvectors      %u x %s\nmodel        %s (%.12s)\n", c.spec.name,
            c.spec.dim, lode_metric_name(c.spec.metric),
            c.spec.model[0] ? c.spec.model : "none: vectors come from outside", c.spec.fingerprint);
+    if (*lode_collection_dtypes(&c)) printf("embedded in  %s\n", lode_collection_dtypes(&c));
     printf("chunks       %s", c.spec.chunk.kind == LODE_CHUNK_NONE ? "none" : "sentence");
     if (c.spec.chunk.max_tokens) printf(", %u tokens", c.spec.chunk.max_tokens);
     printf("\nrecall       %.3g wanted\ndocuments    %llu\npoints       %llu\n"

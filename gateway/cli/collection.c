@@ -108,6 +108,8 @@ void lode_cli_collection_json(const struct lode_collection *c, struct lode_jw *w
     lode_jw_strz(w, c->spec.model);
     lode_jw_key(w, "fingerprint");
     lode_jw_strz(w, c->spec.fingerprint);
+    lode_jw_key(w, "dtype");
+    lode_jw_strz(w, lode_collection_dtypes(c));
     lode_jw_key(w, "chunk");
     lode_jw_strz(w, c->spec.chunk.kind == LODE_CHUNK_NONE ? "none" : "sentence");
     lode_jw_key(w, "chunk_tokens");

@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "base/bitmap.h"
+#include "storage/rows.h"
+#include "storage/write_internal.h"
 
 /* --- collections --- */
 
@@ -37,6 +39,72 @@ static void a_collection_keeps_its_spec(void **state)
     good(lode_collection_by_cid(txn, c.cid, &by_cid, &err));
     assert_string_equal(by_cid.spec.name, "My-docs_1");
     lode_rtxn_end(txn);
+}
+
+static void expect_dtypes(struct lode_store *s, const char *name, const char *dtypes)
+{
+    struct lode_rtxn *txn = begin(s);
+    const struct lode_collection c = collection(txn, name);
+    assert_string_equal(lode_collection_dtypes(&c), dtypes);
+    lode_rtxn_end(txn);
+}
+
+static void put_as(struct lode_store *s, lode_cid cid, const char *dtype)
+{
+    float v[WORLD_DIM];
+    fill_vector(v, WORLD_DIM, 5);
+    struct lode_op op = {.kind = LODE_OP_PUT_POINT, .cid = cid, .dtype = dtype};
+    op.u.point.id = lode_point_id_num(1);
+    op.u.point.vector = v;
+    good(lode_store_apply(s, &op, 1, NULL, &err));
+}
+
+static void a_collection_lists_the_number_types_of_its_vectors(void **state)
+{
+    struct world *w = *state;
+    const lode_cid cid = make_collection(w->store, "c", WORLD_DIM, LODE_DOT);
+    put_as(w->store, cid, NULL);
+    expect_dtypes(w->store, "c", "");
+    put_as(w->store, cid, "f32");
+    put_as(w->store, cid, "int8");
+    put_as(w->store, cid, "f32");
+    world_reopen(w);
+    expect_dtypes(w->store, "c", "f32,int8");
+    char many[LODE_DTYPES_TEXT];
+    memset(many, 'x', sizeof many - 1);
+    many[sizeof many - 1] = '\0';
+    struct lode_op op = {.kind = LODE_OP_PUT_POINT, .cid = cid, .dtype = many};
+    float v[WORLD_DIM] = {1};
+    op.u.point.vector = v;
+    bad(LODE_ELIMIT, "too many", lode_store_apply(w->store, &op, 1, NULL, &err));
+    expect_dtypes(w->store, "c", "f32,int8");
+}
+
+/* Such a record has nothing behind the model's name, and its model computed in f32. */
+static void a_collection_of_an_earlier_program_counts_as_f32(void **state)
+{
+    struct lode_wcoll wc = {.c = {.cid = 1, .points = 3}};
+    struct lode_collection *c = &wc.c;
+    struct lode_buf b;
+    (void)state;
+    lode_buf_init(&b, 4096);
+    c->spec.dim = 8;
+    memset(c->spec.fingerprint, 'f', 64);
+    lode_row_collection_put(&b, c);
+    const uint8_t *p = (const uint8_t *)b.ptr;
+    memset(c, 0, sizeof *c);
+    assert_true(lode_row_collection((struct lode_rd){p, p + b.len, false}, c));
+    assert_string_equal(lode_collection_dtypes(c), "f32");
+    good(lode_wtx_dtype(&wc, "int8", &err));
+    assert_string_equal(lode_collection_dtypes(c), "f32,int8");
+    assert_true(wc.changed);
+    lode_buf_clear(&b);
+    lode_row_collection_put(&b, c);
+    p = (const uint8_t *)b.ptr;
+    memset(c, 0, sizeof *c);
+    assert_true(lode_row_collection((struct lode_rd){p, p + b.len, false}, c));
+    assert_string_equal(lode_collection_dtypes(c), "f32,int8");
+    lode_buf_release(&b);
 }
 
 static void collection_names_and_specs_are_checked_in_words(void **state)
@@ -501,6 +569,8 @@ int main(void)
         in_world(the_current_generation_is_kept),
         in_world(a_point_is_read_back_and_replaced_whole),
         in_world(points_are_walked_numbers_first_then_uuids),
+        in_world(a_collection_lists_the_number_types_of_its_vectors),
+        cmocka_unit_test(a_collection_of_an_earlier_program_counts_as_f32),
         cmocka_unit_test(vectors_are_prepared_as_the_distance_wants_them),
         in_world(blocks_hold_64_slots_and_the_last_grows),
         in_world(live_slots_span_parts_of_65536),
