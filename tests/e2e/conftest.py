@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the end-to-end tests share: the program, the model, and a server on a free port with a directory of its own.
 
-LODE_BIN names the program (default build/lode), LODE_MODEL the model folder (default models/all-MiniLM-L6-v2).
+LODE_BIN names the program (default build/lode), LODE_MODEL the model folder (default models/all-MiniLM-L6-v2), LODE_DTYPE
+the encoder's number type: f32 unless set, so that figures are the same on every machine (others: test_dtypes.py).
 """
 import json
 import os
@@ -16,6 +17,7 @@ import urllib.request
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+os.environ.setdefault("LODE_DTYPE", "f32")
 PATIENCE = 60  # seconds until a start counts as failed; a start takes well under one
 
 

@@ -24,6 +24,7 @@ static struct lode_encoder *open_model(const char *dir, unsigned threads, const 
     struct lode_encoder_opts opts = LODE_ENCODER_OPTS_DEFAULT;
     opts.model_dir = dir;
     opts.threads = threads;
+    opts.dtype = "f32"; /* the others: test_embed_dtypes.c */
     opts.gemm = gemm;
     if (lode_encoder_open(&opts, &enc, &err)) fail_msg("%s", err.msg);
     return enc;
