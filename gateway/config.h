@@ -18,7 +18,7 @@ struct lode_config {
     char host[64]; /* address to listen on */
     unsigned port;
     unsigned threads; /* of the encoder; 0 = one per processor */
-    char dtype[16];   /* "auto", "f32" ... */
+    char dtype[16];   /* "auto", "f32", "bf16", "int8" */
     char device[16];  /* "auto", "cpu" ... */
     char url[512];    /* of a server to speak to instead of opening the data; "": none */
     char key[128];    /* API key for that server */

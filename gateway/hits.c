@@ -34,6 +34,11 @@ void lode_hits_write_plan(struct lode_jw *w, const struct lode_plan *plan)
     member_u64(w, "query_tokens", plan->query_tokens);
     lode_jw_key(w, "query_truncated");
     lode_jw_bool(w, plan->query_truncated);
+    lode_jw_key(w, "dtype");
+    if (plan->dtype)
+        lode_jw_strz(w, plan->dtype);
+    else
+        lode_jw_null(w);
     member_ms(w, "embed_ms", plan->embed_ms);
     member_ms(w, "filter_ms", plan->filter_ms);
     member_ms(w, "search_ms", plan->search_ms);

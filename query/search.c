@@ -133,6 +133,7 @@ static enum lode_code embed_text(struct search *x, struct lode_err *err)
     LODE_TRY(lode_encoder_embed(enc, &x->req->text, 1, &opts, x->vector, &report, err));
     x->out->plan.query_tokens = report.tokens;
     x->out->plan.query_truncated = report.truncated;
+    x->out->plan.dtype = info->dtype;
     x->out->plan.embed_ms = lap_ms(x);
     return in_time(x, err);
 }

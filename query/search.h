@@ -65,6 +65,7 @@ struct lode_plan {      /* for --explain and the "lode" object of replies */
     double embed_ms, filter_ms, search_ms, fetch_ms, total_ms;
     uint32_t query_tokens;
     bool query_truncated;
+    const char *dtype; /* that the model made the query's vector in; NULL: it came as numbers */
 };
 struct lode_search_result {
     struct lode_hit *hits;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* OpenAI's /v1/embeddings and /v1/models, as their API reference describes them (2026). Beyond it a
- * reply carries a "lode" object: which inputs were cut at the model's window. */
+ * reply carries a "lode" object: the number type that the model ran in, and which inputs were cut
+ * at its window; the header x-lode-dtype says the former as well. */
 #include <stdio.h>
 #include <string.h>
 
@@ -157,7 +158,7 @@ static void write_item(struct lode_jw *w, struct embeddings *e, size_t i, size_t
 }
 
 /* usage counts what the model read; texts cut at its window are listed. */
-static void write_usage(struct lode_jw *w, const struct embeddings *e)
+static void write_usage(struct lode_jw *w, const struct embeddings *e, const char *dtype)
 {
     uint64_t tokens = 0;
     for (size_t i = 0; i < e->count; i++) tokens += e->reports[i].tokens;
@@ -170,6 +171,8 @@ static void write_usage(struct lode_jw *w, const struct embeddings *e)
     lode_jw_end(w, '}');
     lode_jw_key(w, "lode");
     lode_jw_begin(w, '{');
+    lode_jw_key(w, "dtype");
+    lode_jw_strz(w, dtype);
     lode_jw_key(w, "truncated");
     lode_jw_begin(w, '[');
     for (size_t i = 0; i < e->count; i++)
@@ -194,7 +197,8 @@ static enum lode_code write_embeddings(const struct lode_request *req, struct lo
     lode_jw_end(&w, ']');
     lode_jw_key(&w, "model");
     lode_jw_strz(&w, info->name);
-    write_usage(&w, e);
+    write_usage(&w, e, info->dtype);
+    lode_buf_printf(&reply->headers, "x-lode-dtype: %s\r\n", info->dtype);
     lode_jw_end(&w, '}');
     return lode_buf_ok(&reply->body, "the reply", err);
 }
@@ -227,6 +231,17 @@ static void write_model(struct lode_jw *w, const struct lode_encoder_info *info)
     lode_jw_u64(w, 0);
     lode_jw_key(w, "owned_by");
     lode_jw_strz(w, "lode");
+    lode_jw_key(w, "lode");
+    lode_jw_begin(w, '{');
+    lode_jw_key(w, "dtype");
+    lode_jw_strz(w, info->dtype);
+    lode_jw_key(w, "device");
+    lode_jw_strz(w, info->device);
+    lode_jw_key(w, "size");
+    lode_jw_u64(w, info->dim);
+    lode_jw_key(w, "window");
+    lode_jw_u64(w, info->window);
+    lode_jw_end(w, '}');
     lode_jw_end(w, '}');
 }
 

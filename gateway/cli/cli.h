@@ -32,6 +32,12 @@ struct cli_flag {
     const char *takes; /* what stands behind it ("N"); NULL: a switch */
     const char *help;
 };
+/* Of every command that opens the encoder. */
+#define CLI_DTYPE_FLAG                                                                             \
+    {                                                                                              \
+        "dtype", 0, "TYPE", "number type of the encoder: auto, f32, bf16, int8 ($LODE_DTYPE)"      \
+    }
+
 struct cli;
 struct cli_command {
     const char *name;             /* "query", "keys create" */

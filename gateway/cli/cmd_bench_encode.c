@@ -25,7 +25,7 @@ static const struct cli_flag flags[] = {
     {"batch", 'b', "N", "texts of one call (32)"},
     {"seconds", 0, "N", "how long to measure (5); with --texts at least one pass"},
     {"threads", 't', "N", "threads of the encoder"},
-    {"dtype", 0, "TYPE", "number type: auto, f32"},
+    CLI_DTYPE_FLAG,
     {NULL, 0, NULL, NULL}};
 
 struct bench {

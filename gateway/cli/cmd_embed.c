@@ -60,7 +60,7 @@ static const struct cli_flag embed_flags[] = {
     {"role", 0, "ROLE", "prompt in front: plain (default), query or document"},
     {"batch", 'b', "N", "lines embedded together at most (256)"},
     {"threads", 't', "N", "threads of the encoder"},
-    {"dtype", 0, "TYPE", "number type: auto, f32"},
+    CLI_DTYPE_FLAG,
     {NULL, 0, NULL, NULL}};
 
 struct embedding {
@@ -107,6 +107,8 @@ static void embedding_line(const struct embedding *e, size_t i, struct lode_buf 
     lode_jw_u64(&w, e->reports[i].tokens);
     lode_jw_key(&w, "truncated");
     lode_jw_bool(&w, e->reports[i].truncated);
+    lode_jw_key(&w, "dtype");
+    lode_jw_strz(&w, lode_encoder_info(e->app->encoder)->dtype);
     lode_jw_end(&w, '}');
     lode_buf_add_char(out, '\n');
 }
@@ -193,8 +195,9 @@ const struct cli_command lode_cmd_embed = {
     .name = "embed",
     .args = "[TEXT...]",
     .summary = "turn lines into vectors",
-    .about = "Each TEXT, or each line of standard input, becomes one line: the numbers, or with\n"
-             "--json {\"embedding\": [...], \"tokens\": N, \"truncated\": false}.",
+    .about =
+        "Each TEXT, or each line of standard input, becomes one line: the numbers, or with\n"
+        "--json {\"embedding\": [...], \"tokens\": N, \"truncated\": false, \"dtype\": \"f32\"}.",
     .flags = embed_flags,
     .max_args = 100000,
     .run = run_embed};

@@ -17,7 +17,7 @@ static const struct cli_flag flags[] = {
     {"chunk", 0, "KIND",
      "sentence (default): a document scores as its best chunk; none: one vector"},
     {"threads", 't', "N", "threads of the encoder"},
-    {"dtype", 0, "TYPE", "number type of the encoder: auto, f32"},
+    CLI_DTYPE_FLAG,
     {NULL, 0, NULL, NULL}};
 
 struct evaluation {
@@ -119,20 +119,22 @@ static enum lode_code run_queries(struct evaluation *e, struct lode_err *err)
 static void report(const struct evaluation *e)
 {
     const double n = (double)e->set.count;
+    const char *dtype = lode_encoder_info(e->app->encoder)->dtype;
     const double per_s = e->query_seconds > 0 ? n / e->query_seconds : 0;
     if (e->cli->json) {
-        printf("{\"corpus\":\"%s\",\"documents\":%llu,\"passages\":%llu,\"queries\":%zu,"
-               "\"ndcg_at_10\":%.6f,\"recall_at_100\":%.6f,\"mrr_at_10\":%.6f,"
-               "\"queries_per_s\":%.3f,\"index_seconds\":%.3f,\"method\":\"%s\"}\n",
-               e->cli->args[0], (unsigned long long)e->ingested.documents,
-               (unsigned long long)e->ingested.chunks, e->set.count, e->sum.ndcg_at_10 / n,
-               e->sum.recall_at_100 / n, e->sum.mrr_at_10 / n, per_s, e->ingested.seconds,
-               e->method);
+        printf(
+            "{\"corpus\":\"%s\",\"documents\":%llu,\"passages\":%llu,\"queries\":%zu,"
+            "\"ndcg_at_10\":%.6f,\"recall_at_100\":%.6f,\"mrr_at_10\":%.6f,"
+            "\"queries_per_s\":%.3f,\"index_seconds\":%.3f,\"method\":\"%s\",\"dtype\":\"%s\"}\n",
+            e->cli->args[0], (unsigned long long)e->ingested.documents,
+            (unsigned long long)e->ingested.chunks, e->set.count, e->sum.ndcg_at_10 / n,
+            e->sum.recall_at_100 / n, e->sum.mrr_at_10 / n, per_s, e->ingested.seconds, e->method,
+            dtype);
         return;
     }
-    printf("%llu documents, %llu passages, %zu judged queries, %s\n",
+    printf("%llu documents, %llu passages, %zu judged queries, %s, encoder in %s\n",
            (unsigned long long)e->ingested.documents, (unsigned long long)e->ingested.chunks,
-           e->set.count, e->method);
+           e->set.count, e->method, dtype);
     printf("nDCG@10     %.4f\nrecall@100  %.4f\nMRR@10      %.4f\nqueries/s   %.1f\n",
            e->sum.ndcg_at_10 / n, e->sum.recall_at_100 / n, e->sum.mrr_at_10 / n, per_s);
 }

@@ -18,6 +18,7 @@ static const struct cli_flag flags[] = {
     {"force", 0, NULL, "let --prune remove more than half of them"},
     {"no-segment", 0, NULL, "do not build the search graph afterwards"},
     {"threads", 't', "N", "threads of the encoder"},
+    CLI_DTYPE_FLAG,
     {NULL, 0, NULL, NULL}};
 
 struct index_run {
@@ -176,6 +177,8 @@ static int report_json(struct index_run *run)
     lode_jw_begin(&w, '{');
     lode_jw_key(&w, "collection");
     lode_jw_strz(&w, run->collection.spec.name);
+    lode_jw_key(&w, "dtype");
+    lode_jw_strz(&w, lode_encoder_info(run->app->encoder)->dtype);
     number(&w, "documents", p->documents);
     number(&w, "unchanged", p->unchanged);
     number(&w, "replaced", p->replaced);
@@ -206,9 +209,9 @@ static void report(const struct index_run *run)
     if (p->unchanged) printf(", %llu unchanged", (unsigned long long)p->unchanged);
     if (p->replaced) printf(", %llu replaced", (unsigned long long)p->replaced);
     if (p->removed) printf(", %llu removed", (unsigned long long)p->removed);
-    printf("; %llu passages embedded in %.1f s (%.0f a second, %llu tokens)\n",
+    printf("; %llu passages embedded in %.1f s (%.0f a second, %llu tokens, %s)\n",
            (unsigned long long)p->chunks, p->seconds, p->chunks_per_s,
-           (unsigned long long)p->tokens);
+           (unsigned long long)p->tokens, lode_encoder_info(run->app->encoder)->dtype);
     if (p->truncated) {
         printf("%llu texts were longer than the model's window and were cut there\n",
                (unsigned long long)p->truncated);

@@ -23,6 +23,7 @@ static const struct cli_flag flags[] = {
     {"exact", 0, NULL, "scan exactly"},
     {"ann", 0, NULL, "walk the graph, whatever the planner thinks"},
     {"ef", 0, "N", "width of the walk (chosen from the recall target)"},
+    CLI_DTYPE_FLAG,
     {"explain", 0, NULL, "print what was done, why, and how long it took"},
     {"url", 0, "URL",
      "ask the server at http://HOST[:PORT] ($LODE_URL) instead of opening the data"},
@@ -144,8 +145,10 @@ static void print_plan(const struct term *t, const struct lode_plan *p)
             (unsigned long long)p->stats.scanned, (unsigned long long)p->stats.refined,
             (unsigned long long)p->stats.visited, (unsigned long long)p->stats.rescored);
     fprintf(t->to,
-            "time    %.2f ms: embedding %.2f, filter %.2f, search %.2f, fetching %.2f; %u tokens\n",
-            p->total_ms, p->embed_ms, p->filter_ms, p->search_ms, p->fetch_ms, p->query_tokens);
+            "time    %.2f ms: embedding %.2f, filter %.2f, search %.2f, fetching %.2f; "
+            "%u tokens%s%s\n",
+            p->total_ms, p->embed_ms, p->filter_ms, p->search_ms, p->fetch_ms, p->query_tokens,
+            p->dtype ? " in " : "", p->dtype ? p->dtype : "");
 }
 
 static void print_hits(const struct term *t, const struct lode_search_result *r,
@@ -294,6 +297,10 @@ static int run(struct cli *cli)
     struct lode_err err = LODE_ERR_INIT;
     if (lode_cli_on(cli, "exact") && lode_cli_on(cli, "ann")) {
         return lode_cli_usage(cli, "--exact and --ann exclude each other");
+    }
+    if (cli->config.url[0] && lode_cli_on(cli, "dtype")) {
+        return lode_cli_usage(cli, "--dtype is chosen where the server starts; it does not go with "
+                                   "--url or $LODE_URL");
     }
     if (!cli->config.url[0]) {
         return lode_cli_with_app(cli, LODE_APP_STORE | LODE_APP_INDEX | LODE_APP_ENCODER,

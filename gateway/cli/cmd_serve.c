@@ -12,7 +12,7 @@ static const struct cli_flag flags[] = {
     {"host", 0, "ADDRESS", "address to listen on (127.0.0.1); others need an API key"},
     {"port", 'p', "N", "port to listen on (8080; 0: any free one)"},
     {"threads", 't', "N", "threads of the encoder"},
-    {"dtype", 0, "TYPE", "number type of the encoder: auto, f32"},
+    CLI_DTYPE_FLAG,
     {NULL, 0, NULL, NULL}};
 
 static void wait_for_stop(const struct lode_cancel *stop)
@@ -26,9 +26,11 @@ static void say_started(const struct cli *cli, const struct lode_app *app, unsig
     if (cli->json) {
         printf("{\"host\":\"%s\",\"port\":%u}\n", cli->config.host, port);
     } else {
-        const char *model = app->encoder ? lode_encoder_info(app->encoder)->name : "no model";
-        printf("lode " LODE_VERSION " serves %s with %s on http://%s:%u/\n", cli->config.data,
-               model, cli->config.host, port);
+        const struct lode_encoder_info *info =
+            app->encoder ? lode_encoder_info(app->encoder) : NULL;
+        printf("lode " LODE_VERSION " serves %s with %s%s%s on http://%s:%u/\n", cli->config.data,
+               info ? info->name : "no model", info ? " in " : "", info ? info->dtype : "",
+               cli->config.host, port);
     }
     fflush(stdout);
 }

@@ -69,7 +69,7 @@ static void read_hit(struct reading *r, const struct lode_jv *v, struct lode_hit
 
 static void read_plan(struct reading *r, const struct lode_jv *v, struct lode_plan *p)
 {
-    const struct lode_str why = text_of(r, v, "why");
+    const struct lode_str why = text_of(r, v, "why"), dtype = text_of(r, v, "dtype");
     bool truncated = false;
     lode_jv_bool(lode_jv_get(v, "query_truncated"), &truncated);
     *p = (struct lode_plan){.method = text_of(r, v, "method").ptr,
@@ -85,7 +85,8 @@ static void read_plan(struct reading *r, const struct lode_jv *v, struct lode_pl
                             .fetch_ms = real_of(v, "fetch_ms"),
                             .total_ms = real_of(v, "total_ms"),
                             .query_tokens = (uint32_t)number_of(v, "query_tokens"),
-                            .query_truncated = truncated};
+                            .query_truncated = truncated,
+                            .dtype = dtype.len ? dtype.ptr : NULL};
     snprintf(p->why, sizeof p->why, LODE_STR_FMT, LODE_STR_ARG(why));
     if (!p->method) p->method = "";
 }

@@ -72,6 +72,11 @@ static void wrong_values_name_where_they_came_from(void **state)
     c = loaded();
     assert_int_equal(lode_config_set(&c, "log", "loud", "--log", &err), LODE_EINVAL);
     assert_non_null(strstr(err.msg, "--log"));
+    assert_int_equal(lode_config_set(&c, "dtype", "fp16", "--dtype", &err), LODE_EINVAL);
+    assert_non_null(strstr(err.msg, "--dtype"));
+    assert_non_null(strstr(err.msg, "auto f32 bf16 int8"));
+    assert_string_equal(c.dtype, "auto");
+    assert_int_equal(lode_config_set(&c, "dtype", "int8", "--dtype", &err), LODE_OK);
     assert_int_equal(lode_config_set(&c, "threads", "-1", "--threads", &err), LODE_EINVAL);
     assert_int_equal(lode_config_set(&c, "nonsense", "1", "--nonsense", &err), LODE_EINVAL);
     memset(long_text, 'x', sizeof long_text - 1);
