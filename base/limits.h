@@ -144,6 +144,11 @@ enum {
     LODE_INGEST_COMMIT_DOCUMENTS = 64,  /* of one commit, or */
     LODE_INGEST_COMMIT_BYTES = 4 << 20, /* bytes of one commit, whichever comes first */
     LODE_INGEST_PROGRESS_MS = 200,      /* between two progress reports */
+    LODE_EMBED_SAVE_MS = 3000,          /* that a new vector waits for company before it is saved */
+    LODE_EMBED_SAVE_ROWS = 256,         /* vectors of one such write, 0.4 MiB at 384 components: no
+                                          other writer waits for long */
+    LODE_EMBED_SAVE_WAITING = 8192,     /* vectors to save; more are kept in memory only */
+    LODE_EMBED_SAVE_RETRY_MS = 30000,   /* after a save that failed, as on a full disk */
     LODE_JOBS_KEPT = 1000,              /* finished jobs; older ones are deleted */
     LODE_JOB_FAILED_MAX = 100,          /* failures listed in a job; the rest is counted */
     LODE_JOB_SAVE_MS = 1000,            /* between two records of a running job's progress */
