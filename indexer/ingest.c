@@ -36,6 +36,17 @@ static enum lode_code check_model(struct lode_run *run, struct lode_err *err)
     return LODE_OK;
 }
 
+static void add_metrics(struct lode_run *run)
+{
+    struct lode_metrics *m = run->opts->metrics;
+    run->hits = lode_metrics_counter(m, "lode_embed_cache_hits_total",
+                                     "Texts whose vector was not computed again.",
+                                     "cache=\"ingest\",where=\"store\"");
+    run->misses = lode_metrics_counter(m, "lode_embed_cache_misses_total",
+                                       "Texts that were looked for in a cache and computed.",
+                                       "cache=\"ingest\"");
+}
+
 static enum lode_code run_checked(struct lode_run *run, struct lode_err *err)
 {
     LODE_TRY(load_collection(run, err));
@@ -54,6 +65,7 @@ static enum lode_code run_all(struct lode_run *run, struct lode_ingest_progress 
     lode_map_init(&run->pending, true);
     run->err = LODE_ERR_INIT;
     run->start_ns = lode_now_ns();
+    if (!run->opts->no_cache) add_metrics(run);
     const enum lode_code rc = run_checked(run, err);
     if (out) lode_progress_snapshot(run, out);
     lode_map_release(&run->pending);

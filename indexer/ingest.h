@@ -15,7 +15,8 @@ struct lode_ingest_progress {         /* a snapshot */
     uint64_t files_total, files_done; /* total known once the walk is over; bytes likewise */
     uint64_t bytes_total, bytes_done;
     uint64_t documents, unchanged, replaced, removed, chunks, tokens, truncated;
-    uint64_t failed;                     /* files or lines that could not be read */
+    uint64_t cached; /* of chunks: those with a text that the collection had a vector for */
+    uint64_t failed; /* files or lines that could not be read */
     double seconds, chunks_per_s, eta_s; /* eta_s < 0: not known yet */
 };
 struct lode_ingest_opts {
@@ -25,6 +26,9 @@ struct lode_ingest_opts {
     struct lode_read_opts read; /* field mapping */
     bool prune;                 /* remove documents of the same roots that are no longer there */
     bool force;                 /* allow prune to remove more than half, or everything */
+    bool no_cache; /* compute every chunk, and keep none for later; else a text that a live chunk of
+                      the collection has is not computed again */
+    struct lode_metrics *metrics; /* may be NULL */
     const struct lode_cancel
         *cancel; /* may be NULL; on cancel: LODE_ECANCELED, all committed work stays */
     void (*progress)(void *arg, const struct lode_ingest_progress
@@ -50,6 +54,7 @@ struct lode_jobs_opts {
     struct lode_store *store;
     struct lode_encoder *encoder;
     struct lode_metrics *metrics;
+    bool no_cache; /* as in lode_ingest_opts */
 };
 enum lode_code lode_jobs_open(const struct lode_jobs_opts *opts, struct lode_jobs **out,
                               struct lode_err *err); /* resumes what is unfinished */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The embed stage: takes what is waiting, up to a budget of tokens, so that one call of the encoder
- * holds the chunks of many small documents or a part of a large one. */
+ * holds the chunks of many small documents or a part of a large one. What the collection has a
+ * vector for is not embedded, see ingest_cache.c. */
 #include "indexer/pipeline_internal.h"
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "storage/vectors.h"
 
-enum { LARGE_CHUNKS = 256 }; /* a document with more is embedded by itself, so many a call */
+enum { CALL_TEXTS = 256 }; /* of one call at most: enough to sort by length, soon stopped */
 
 struct batch {
     struct lode_item *items[LODE_INGEST_QUEUE_MAX];
@@ -34,121 +35,76 @@ static bool gather(struct lode_run *run, struct batch *b)
     return b->count > 0;
 }
 
-/* Gives the vectors to the item's chunks, as the collection wants them. */
-static enum lode_code prepare_vectors(struct lode_run *run, struct lode_item *item,
-                                      struct lode_err *err)
+/* One call of the encoder, room of CALL_TEXTS each. */
+struct call {
+    struct lode_str *texts;
+    struct lode_embed_report *report;
+    float *rows;
+};
+
+static enum lode_code call_init(struct lode_run *run, struct call *c, struct lode_err *err)
 {
-    for (uint32_t i = 0; i < item->doc.chunk_count; i++) {
-        float *v = item->vectors + (size_t)i * run->dim;
-        LODE_TRY(lode_vector_prepare(&run->collection.spec, v, run->dim, "embedding", err));
-        item->chunks[i].vector = v;
-    }
-    return LODE_OK;
+    c->texts = lode_alloc(CALL_TEXTS, sizeof *c->texts);
+    c->report = lode_alloc(CALL_TEXTS, sizeof *c->report);
+    c->rows = lode_alloc(CALL_TEXTS, run->dim * sizeof *c->rows);
+    if (c->texts && c->report && c->rows) return LODE_OK;
+    return lode_fail_nomem(err, CALL_TEXTS * run->dim * sizeof *c->rows, "a batch of vectors");
 }
 
-/* One call for count texts into out; counts tokens and cut texts into *tokens and *truncated. */
-static enum lode_code embed(struct lode_run *run, const struct lode_str *texts, size_t count,
-                            float *out, struct lode_embed_report *report, struct lode_err *err)
+static void call_release(struct call *c)
+{
+    lode_free(c->texts);
+    lode_free(c->report);
+    lode_free(c->rows);
+}
+
+/* Embeds count wishes and puts the vectors, as the collection wants them, into their items. */
+static enum lode_code embed(struct lode_run *run, struct call *c, const struct lode_wish *wishes,
+                            size_t count, struct lode_err *err)
 {
     const struct lode_embed_opts opts = {.role = LODE_TEXT_DOCUMENT,
                                          .lane = LODE_LANE_INGEST,
                                          .truncate = LODE_TRUNCATE_CUT,
                                          .cancel = run->opts->cancel,
                                          .patient = true};
-    return lode_encoder_embed(run->opts->encoder, texts, count, &opts, out, report, err);
-}
-
-static void take_report(struct lode_item *item, const struct lode_embed_report *report)
-{
-    item->tokens = 0;
-    item->truncated = 0;
-    for (uint32_t i = 0; i < item->doc.chunk_count; i++) {
-        item->tokens += report[i].tokens;
-        item->truncated += report[i].truncated;
-    }
-}
-
-/* A large document by itself, in calls of bounded size. */
-static enum lode_code embed_item(struct lode_run *run, struct lode_item *item, struct lode_err *err)
-{
-    const size_t count = item->doc.chunk_count;
-    struct lode_embed_report *report = lode_calloc(count, sizeof *report);
-    item->vectors = lode_alloc(count, run->dim * sizeof(float));
-    enum lode_code rc = LODE_OK;
-    if (!report || !item->vectors)
-        rc = lode_fail_nomem(err, count * run->dim * sizeof(float), "a document's vectors");
-    for (size_t i = 0; i < count && !rc;) {
-        const size_t n = count - i < LARGE_CHUNKS ? count - i : LARGE_CHUNKS;
-        if (lode_run_stopped(run)) rc = lode_fail(err, LODE_ECANCELED, "stopped");
-        if (!rc) rc = embed(run, item->texts + i, n, item->vectors + i * run->dim, report + i, err);
-        i += n;
-    }
-    if (!rc) take_report(item, report);
-    if (!rc) rc = prepare_vectors(run, item, err);
-    lode_free(report);
-    return rc;
-}
-
-/* How many texts of the item go into the joined call. */
-static size_t joined_count(const struct lode_item *item)
-{
-    return item->doc.chunk_count > LARGE_CHUNKS ? 0 : item->doc.chunk_count;
-}
-
-/* The batch's documents in one call, but for large ones: texts joined, rows handed back. */
-struct joined {
-    struct lode_str *texts;
-    struct lode_embed_report *report;
-    float *rows;
-    size_t count;
-};
-
-static bool join(struct lode_run *run, const struct batch *b, struct joined *j)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < b->count; i++) j->count += joined_count(b->items[i]);
-    j->texts = lode_alloc(j->count, sizeof *j->texts);
-    j->report = lode_calloc(j->count, sizeof *j->report);
-    j->rows = lode_alloc(j->count, run->dim * sizeof(float));
-    if (!j->texts || !j->report || !j->rows) return false;
-    for (size_t i = 0; i < b->count; i++) {
-        const size_t n = joined_count(b->items[i]);
-        if (n) memcpy(j->texts + at, b->items[i]->texts, n * sizeof *j->texts);
-        at += n;
-    }
-    return true;
-}
-
-static enum lode_code split(struct lode_run *run, const struct batch *b, const struct joined *j,
-                            struct lode_err *err)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < b->count; i++) {
-        struct lode_item *item = b->items[i];
-        const size_t n = joined_count(item);
-        if (!n) continue;
-        item->vectors = lode_alloc(n, run->dim * sizeof(float));
-        if (!item->vectors) return lode_fail_nomem(err, n * run->dim * 4, "a document's vectors");
-        memcpy(item->vectors, j->rows + at * run->dim, n * run->dim * sizeof(float));
-        take_report(item, j->report + at);
-        LODE_TRY(prepare_vectors(run, item, err));
-        at += n;
+    for (size_t i = 0; i < count; i++) c->texts[i] = wishes[i].item->texts[wishes[i].chunk];
+    LODE_TRY(
+        lode_encoder_embed(run->opts->encoder, c->texts, count, &opts, c->rows, c->report, err));
+    for (size_t i = 0; i < count; i++) {
+        const struct lode_wish *w = &wishes[i];
+        float *v = c->rows + i * run->dim;
+        LODE_TRY(lode_vector_prepare(&run->collection.spec, v, run->dim, "embedding", err));
+        memcpy(w->item->vectors + (size_t)w->chunk * run->dim, v, run->dim * sizeof *v);
+        w->item->reports[w->chunk] = c->report[i];
     }
     return LODE_OK;
 }
 
-static enum lode_code embed_joined(struct lode_run *run, const struct batch *b,
+/* All wishes, in calls of about the same size. */
+static enum lode_code embed_wishes(struct lode_run *run, const struct lode_wishes *w,
                                    struct lode_err *err)
 {
-    struct joined j = {.texts = NULL};
-    enum lode_code rc = LODE_OK;
-    if (!join(run, b, &j))
-        rc = lode_fail_nomem(err, j.count * run->dim * sizeof(float), "a batch of vectors");
-    if (!rc && j.count) rc = embed(run, j.texts, j.count, j.rows, j.report, err);
-    if (!rc) rc = split(run, b, &j, err);
-    lode_free(j.texts);
-    lode_free(j.report);
-    lode_free(j.rows);
+    const size_t calls = (w->first_count + CALL_TEXTS - 1) / CALL_TEXTS;
+    struct call c = {.texts = NULL};
+    enum lode_code rc = calls ? call_init(run, &c, err) : LODE_OK;
+    for (size_t i = 0, at = 0; !rc && i < calls; i++) {
+        const size_t end = w->first_count * (i + 1) / calls;
+        if (lode_run_stopped(run)) rc = lode_fail(err, LODE_ECANCELED, "stopped");
+        if (!rc) rc = embed(run, &c, w->first + at, end - at, err);
+        at = end;
+    }
+    call_release(&c);
+    return rc;
+}
+
+static enum lode_code embed_items(struct lode_run *run, struct lode_item *const *items,
+                                  size_t count, struct lode_err *err)
+{
+    struct lode_wishes w;
+    enum lode_code rc = lode_wishes_make(run, items, count, &w, err);
+    if (!rc) rc = embed_wishes(run, &w, err);
+    if (!rc) lode_wishes_grant(run, &w, items, count);
+    lode_wishes_release(&w);
     return rc;
 }
 
@@ -158,10 +114,7 @@ static enum lode_code embed_singly(struct lode_run *run, struct batch *b, struct
     for (size_t i = 0; i < b->count; i++) {
         struct lode_item *item = b->items[i];
         struct lode_err why = LODE_ERR_INIT;
-        if (!item->doc.chunk_count) continue;
-        lode_free(item->vectors);
-        item->vectors = NULL;
-        const enum lode_code rc = embed_item(run, item, &why);
+        const enum lode_code rc = embed_items(run, &item, 1, &why);
         if (!rc) continue;
         if (rc != LODE_EINVAL && rc != LODE_EINTERNAL) {
             *err = why;
@@ -176,12 +129,10 @@ static enum lode_code embed_singly(struct lode_run *run, struct batch *b, struct
 
 static enum lode_code embed_batch(struct lode_run *run, struct batch *b, struct lode_err *err)
 {
-    enum lode_code rc = embed_joined(run, b, err);
-    for (size_t i = 0; i < b->count && !rc; i++) {
-        struct lode_item *item = b->items[i];
-        if (item->doc.chunk_count > LARGE_CHUNKS) rc = embed_item(run, item, err);
-    }
-    if (rc == LODE_EINVAL || rc == LODE_EINTERNAL) rc = embed_singly(run, b, err);
+    struct lode_err why = LODE_ERR_INIT;
+    const enum lode_code rc = embed_items(run, b->items, b->count, &why);
+    if (rc == LODE_EINVAL || rc == LODE_EINTERNAL) return embed_singly(run, b, err);
+    if (rc) *err = why;
     return rc;
 }
 

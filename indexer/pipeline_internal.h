@@ -2,7 +2,7 @@
 /* The stages of ingest and what flows between them.
  *
  *   read thread                    embed thread            commit thread         caller
- *   walk, read, hash, chunk  -->   many chunks a call  --> groups a commit       progress
+ *   walk, read, hash, chunk  -->   cache, else embed   --> groups a commit       progress
  *                        queue                      queue
  *
  * An item owns all its memory and goes from stage to stage in order; a file's end is an item, too,
@@ -20,6 +20,7 @@
 #include "indexer/chunkers/chunker.h"
 #include "indexer/ingest.h"
 #include "indexer/seen.h"
+#include "indexer/text_key.h"
 #include "storage/collections.h"
 #include "storage/documents.h"
 #include "storage/write.h"
@@ -61,8 +62,13 @@ struct lode_item {
     struct lode_str *texts;          /* what is embedded, doc.chunk_count of them */
     uint64_t tokens, truncated;      /* estimate of the chunker */
     float *vectors;                  /* owned: lode_free */
-    size_t weight;                   /* bytes counted against LODE_INGEST_BYTES_MAX */
-    uint64_t progress_bytes;         /* of the file, done once this is committed */
+    /* embed thread: doc.chunk_count of each */
+    struct lode_text_key *keys;        /* NULL: no cache */
+    struct lode_embed_report *reports; /* what the model read, now or when it was cached */
+    bool *cached;                      /* its vector was not computed for this item */
+    uint32_t cached_count;
+    size_t weight;           /* bytes counted against LODE_INGEST_BYTES_MAX */
+    uint64_t progress_bytes; /* of the file, done once this is committed */
     bool replaces;
     struct lode_ingest_file *file;
 };
@@ -78,6 +84,7 @@ struct lode_run {
     size_t path_count;
     struct lode_str bytes;
     struct lode_str source;
+    struct lode_counter *hits, *misses; /* of the cache; may be NULL */
     struct lode_queue *to_embed, *to_commit;
     uint64_t start_ns;
     /* read thread only */
@@ -130,6 +137,28 @@ void lode_ingest_file_unref(struct lode_ingest_file *file); /* NULL is fine */
 void *lode_stage_read(void *run);   /* ingest_walk.c */
 void *lode_stage_embed(void *run);  /* ingest_embed.c */
 void *lode_stage_commit(void *run); /* ingest_commit.c */
+
+/* --- ingest_cache.c: what need not be computed --- */
+/* A chunk of an item that waits for its vector. */
+struct lode_wish {
+    struct lode_item *item;
+    uint32_t chunk;
+};
+struct lode_wishes {         /* of a batch */
+    struct lode_wish *first; /* texts to embed, each once; owned */
+    size_t first_count;
+    struct lode_wish *again; /* chunks with the text of first[of[i]]; owned */
+    size_t *of;
+    size_t again_count;
+};
+/* Gives the items' chunks room and, from the cache, vectors as the collection wants them; what is
+ * left goes into wishes. Items without chunks and NULLs are passed over. */
+enum lode_code lode_wishes_make(struct lode_run *run, struct lode_item *const *items, size_t count,
+                                struct lode_wishes *out, struct lode_err *err);
+void lode_wishes_release(struct lode_wishes *w);
+/* All of first have their vectors: gives them to again, too, and to the items' records. */
+void lode_wishes_grant(struct lode_run *run, const struct lode_wishes *w,
+                       struct lode_item *const *items, size_t count);
 
 /* --- ingest_read.c: one input -> items --- */
 enum lode_code lode_ingest_file_read(struct lode_run *run, struct lode_ingest_file *file,

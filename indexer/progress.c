@@ -45,6 +45,7 @@ void lode_progress_committed(struct lode_run *run, const struct lode_item *item)
         p->chunks += item->doc.chunk_count;
         p->tokens += item->tokens;
         p->truncated += item->truncated;
+        p->cached += item->cached_count;
     }
     pthread_mutex_unlock(&run->lock);
 }

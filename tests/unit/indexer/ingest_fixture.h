@@ -31,6 +31,7 @@ struct fixture {
     char *old_cwd;
     struct lode_store *store;
     struct lode_encoder *encoder;
+    struct lode_metrics *metrics;
     struct lode_collection c;
     struct lode_ingest_opts opts;
     struct lode_ingest_progress p; /* of the last run */
@@ -105,6 +106,7 @@ static inline void start(struct fixture *f, enum lode_chunk_kind kind)
     assert_int_equal(mkdir("in", 0700), 0);
     opts.model_dir = LODE_GOLDEN_DIR "/tiny-bert";
     opts.threads = 1;
+    f->metrics = opts.metrics = lode_metrics_new();
     must(f, lode_encoder_open(&opts, &f->encoder, &f->err));
     open_store(f);
     make_collection(f, kind, 0);
@@ -130,6 +132,7 @@ static inline void finish(struct fixture *f)
     must(f, lode_store_check(f->store, on_finding, NULL, NULL, NULL, &report, &f->err));
     lode_store_close(f->store);
     lode_encoder_close(f->encoder);
+    lode_metrics_free(f->metrics);
     assert_int_equal(chdir(f->old_cwd), 0);
     free(f->old_cwd);
     nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
