@@ -72,11 +72,26 @@ static enum lode_code open_store(struct lode_app *app, unsigned parts, struct lo
     return lode_index_open(&index, &app->index, err);
 }
 
+/* Without the cache it hands every call on, and leaves alone what another program has stored. */
+static enum lode_code open_embedder(struct lode_app *app, unsigned parts, struct lode_err *err)
+{
+    const uint64_t bytes = (uint64_t)app->config->embed_cache_mib * LODE_MIB;
+    const bool cache = (parts & LODE_APP_CACHE) != 0;
+    const struct lode_embedder_opts opts = {.encoder = app->encoder,
+                                            .store = cache ? app->store : NULL,
+                                            .memory_bytes = cache ? (size_t)bytes : 0,
+                                            .store_bytes = bytes * LODE_EMBED_CACHE_ON_DISK,
+                                            .metrics = app->metrics};
+    return app->encoder ? lode_embedder_open(&opts, &app->embedder, err) : LODE_OK;
+}
+
 static enum lode_code open_jobs(struct lode_app *app, unsigned parts, struct lode_err *err)
 {
     if (!(parts & LODE_APP_JOBS) || !app->encoder) return LODE_OK;
-    const struct lode_jobs_opts opts = {
-        .store = app->store, .encoder = app->encoder, .metrics = app->metrics};
+    const struct lode_jobs_opts opts = {.store = app->store,
+                                        .encoder = app->encoder,
+                                        .metrics = app->metrics,
+                                        .no_cache = app->config->embed_cache_mib == 0};
     return lode_jobs_open(&opts, &app->jobs, err);
 }
 
@@ -95,8 +110,9 @@ enum lode_code lode_app_open(const struct lode_config *config, unsigned parts, s
         *err = model_err;
         rc = model_rc;
     }
+    if (!rc) rc = open_embedder(app, parts, err);
     if (!rc) rc = open_jobs(app, parts, err);
-    app->searcher = (struct lode_searcher){app->store, app->index, app->encoder};
+    app->searcher = (struct lode_searcher){app->store, app->index, app->encoder, app->embedder};
     if (rc) lode_app_close(app);
     return rc;
 }
@@ -105,6 +121,7 @@ void lode_app_close(struct lode_app *app)
 {
     if (app->jobs) lode_jobs_close(app->jobs);
     if (app->index) lode_index_close(app->index);
+    lode_embedder_close(app->embedder);
     lode_store_close(app->store);
     lode_encoder_close(app->encoder);
     if (app->metrics) lode_metrics_free(app->metrics);

@@ -29,6 +29,10 @@ static const struct config_key keys[] = {
      NULL},
     {"threads", "LODE_THREADS", "threads of the encoder, 0 = one per processor", KEY_NUMBER,
      FIELD(threads), 0, 1024, NULL},
+    {"embed-cache", "LODE_EMBED_CACHE",
+     "MiB of vectors of texts kept in memory by the server, and four times as much on disk; 0 = "
+     "none, and documents are embedded anew",
+     KEY_NUMBER, FIELD(embed_cache_mib), 0, 65536, NULL},
     {"dtype", "LODE_DTYPE", "number type of the encoder: auto, f32, bf16, int8", KEY_CHOICE,
      FIELD(dtype), 0, 0, "auto f32 bf16 int8"},
     {"device", "LODE_DEVICE", "where the encoder runs: auto, cpu", KEY_TEXT, FIELD(device), 0, 0,
@@ -99,6 +103,7 @@ enum lode_code lode_config_load(struct lode_config *c, struct lode_err *err)
     *c = (struct lode_config){.collection = "default",
                               .host = "127.0.0.1",
                               .port = 8080,
+                              .embed_cache_mib = 64,
                               .dtype = "auto",
                               .device = "auto",
                               .log = "warn"};

@@ -17,12 +17,14 @@ struct lode_config {
     char collection[LODE_NAME_MAX + 1];
     char host[64]; /* address to listen on */
     unsigned port;
-    unsigned threads; /* of the encoder; 0 = one per processor */
-    char dtype[16];   /* "auto", "f32", "bf16", "int8" */
-    char device[16];  /* "auto", "cpu" ... */
-    char url[512];    /* of a server to speak to instead of opening the data; "": none */
-    char key[128];    /* API key for that server */
-    char log[8];      /* debug, info, warn, error */
+    unsigned threads;         /* of the encoder; 0 = one per processor */
+    unsigned embed_cache_mib; /* of vectors in memory; LODE_EMBED_CACHE_ON_DISK times it in the data
+                                 file; 0: no cache of any kind */
+    char dtype[16];           /* "auto", "f32", "bf16", "int8" */
+    char device[16];          /* "auto", "cpu" ... */
+    char url[512];            /* of a server to speak to instead of opening the data; "": none */
+    char key[128];            /* API key for that server */
+    char log[8];              /* debug, info, warn, error */
 };
 
 /* Defaults, then the environment (LODE_DATA, LODE_MODEL, ...; each key's variable is in the table).

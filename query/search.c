@@ -114,6 +114,14 @@ static void close_txn(struct search *x)
     x->txn = NULL;
 }
 
+static enum lode_code embed(const struct lode_searcher *s, const struct lode_str *text,
+                            const struct lode_embed_opts *opts, float *out,
+                            struct lode_embed_report *report, struct lode_err *err)
+{
+    if (!s->embedder) return lode_encoder_embed(s->encoder, text, 1, opts, out, report, err);
+    return lode_embedder_embed(s->embedder, text, 1, opts, LODE_KEEP_LASTING, out, report, err);
+}
+
 static enum lode_code embed_text(struct search *x, struct lode_err *err)
 {
     struct lode_encoder *enc = x->s->encoder;
@@ -130,7 +138,7 @@ static enum lode_code embed_text(struct search *x, struct lode_err *err)
     opts.deadline_ns = x->req->deadline_ns;
     x->vector = lode_arena_alloc(x->arena, info->dim, sizeof *x->vector);
     if (!x->vector) return nomem(err);
-    LODE_TRY(lode_encoder_embed(enc, &x->req->text, 1, &opts, x->vector, &report, err));
+    LODE_TRY(embed(x->s, &x->req->text, &opts, x->vector, &report, err));
     x->out->plan.query_tokens = report.tokens;
     x->out->plan.query_truncated = report.truncated;
     x->out->plan.dtype = info->dtype;

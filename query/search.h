@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "encoder/encoder.h"
+#include "indexer/embedder.h"
 #include "indexer/index.h"
 #include "query/filter.h"
 #include "storage/points.h"
@@ -15,6 +16,7 @@ struct lode_searcher { /* what a search needs; borrowed, filled by the applicati
     struct lode_index *index;
     struct lode_encoder
         *encoder; /* NULL: text queries get LODE_EUNSUPPORTED "no model is loaded" */
+    struct lode_embedder *embedder; /* over that encoder; NULL: every query is computed */
 };
 enum lode_search_mode { LODE_SEARCH_AUTO, LODE_SEARCH_EXACT, LODE_SEARCH_ANN };
 

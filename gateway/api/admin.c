@@ -110,12 +110,39 @@ static void write_model(struct lode_jw *w, const struct lode_encoder *enc)
     lode_jw_end(w, '}');
 }
 
+/* entries and bytes: in memory; stored_*: in the data file, of calls and of documents. */
+static void write_cache(struct lode_jw *w, const struct lode_embedder_stats *s)
+{
+    const struct {
+        const char *key;
+        uint64_t value;
+    } rows[] = {
+        {"hits", s->hits},
+        {"misses", s->misses},
+        {"entries", s->memory_entries},
+        {"bytes", s->memory_bytes},
+        {"stored_entries", s->store_entries},
+        {"stored_bytes", s->store_bytes},
+        {"document_entries", s->ingest_entries},
+        {"document_bytes", s->ingest_bytes},
+    };
+    lode_jw_key(w, "embed_cache");
+    lode_jw_begin(w, '{');
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lode_jw_key(w, rows[i].key);
+        lode_jw_u64(w, rows[i].value);
+    }
+    lode_jw_end(w, '}');
+}
+
 LODE_HANDLER(lode_api_info)
 {
     const struct lode_api *api = lode_api_of(req);
     struct lode_store_stats stats;
+    struct lode_embedder_stats cache = {.hits = 0};
     struct lode_jw w;
 
+    if (api->app->embedder) LODE_TRY(lode_embedder_stats(api->app->embedder, &cache, err));
     LODE_TRY(lode_store_stats(api->app->store, &stats, err));
     lode_jw_init(&w, &reply->body);
     lode_jw_begin(&w, '{');
@@ -128,6 +155,7 @@ LODE_HANDLER(lode_api_info)
     lode_jw_key(&w, "cpu");
     lode_jw_strz(&w, lode_cpu_name());
     write_model(&w, api->app->encoder);
+    if (api->app->embedder) write_cache(&w, &cache);
     lode_jw_key(&w, "file_bytes");
     lode_jw_u64(&w, stats.file_bytes);
     lode_jw_key(&w, "used_bytes");
@@ -142,6 +170,8 @@ LODE_HANDLER(lode_api_info)
 static enum lode_code read_gauges(const struct lode_app *app, struct lode_err *err)
 {
     struct lode_store_stats stats;
+    struct lode_embedder_stats ignored; /* it sets its own gauges */
+    if (app->embedder) LODE_TRY(lode_embedder_stats(app->embedder, &ignored, err));
     LODE_TRY(lode_store_stats(app->store, &stats, err));
     const struct {
         const char *name, *help;

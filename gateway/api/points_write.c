@@ -157,8 +157,8 @@ static enum lode_code embed_texts(struct upsert *u, const struct lode_request *r
     opts.role = LODE_TEXT_DOCUMENT;
     opts.lane = LODE_LANE_INGEST;
     opts.cancel = req->gone;
-    LODE_TRY(lode_encoder_embed(u->api->app->encoder, u->texts, u->text_count, &opts, made, reports,
-                                err));
+    LODE_TRY(lode_embedder_embed(u->api->app->embedder, u->texts, u->text_count, &opts,
+                                 LODE_KEEP_MEMORY, made, reports, err));
     for (size_t t = 0; t < u->text_count; t++) {
         float *row = u->vectors + u->text_of[t] * dim;
         memcpy(row, made + t * dim, dim * sizeof *row);

@@ -19,6 +19,7 @@ static const struct cli_flag flags[] = {
     {"no-segment", 0, NULL, "do not build the search graph afterwards"},
     {"threads", 't', "N", "threads of the encoder"},
     CLI_DTYPE_FLAG,
+    {"embed-cache", 0, "MIB", "0: embed passages even when the collection has their vectors"},
     {NULL, 0, NULL, NULL}};
 
 struct index_run {
@@ -104,6 +105,8 @@ static enum lode_code fill_opts(struct index_run *run, struct lode_ingest_opts *
                                       .cid = run->collection.cid,
                                       .prune = lode_cli_on(run->cli, "prune"),
                                       .force = lode_cli_on(run->cli, "force"),
+                                      .no_cache = run->cli->config.embed_cache_mib == 0,
+                                      .metrics = run->app->metrics,
                                       .cancel = &run->cancel,
                                       .progress = show_progress,
                                       .failed = note_failure,
@@ -184,6 +187,7 @@ static int report_json(struct index_run *run)
     number(&w, "replaced", p->replaced);
     number(&w, "removed", p->removed);
     number(&w, "chunks", p->chunks);
+    number(&w, "cached", p->cached);
     number(&w, "tokens", p->tokens);
     number(&w, "truncated", p->truncated);
     lode_jw_key(&w, "seconds");
@@ -212,6 +216,10 @@ static void report(const struct index_run *run)
     printf("; %llu passages embedded in %.1f s (%.0f a second, %llu tokens, %s)\n",
            (unsigned long long)p->chunks, p->seconds, p->chunks_per_s,
            (unsigned long long)p->tokens, lode_encoder_info(run->app->encoder)->dtype);
+    if (p->cached) {
+        printf("%llu passages have a text that was embedded before, and share its vector\n",
+               (unsigned long long)p->cached);
+    }
     if (p->truncated) {
         printf("%llu texts were longer than the model's window and were cut there\n",
                (unsigned long long)p->truncated);

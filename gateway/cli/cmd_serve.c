@@ -13,6 +13,8 @@ static const struct cli_flag flags[] = {
     {"port", 'p', "N", "port to listen on (8080; 0: any free one)"},
     {"threads", 't', "N", "threads of the encoder"},
     CLI_DTYPE_FLAG,
+    {"embed-cache", 0, "MIB",
+     "memory for vectors of texts (64), and 4 times as much on disk; 0: none"},
     {NULL, 0, NULL, NULL}};
 
 static void wait_for_stop(const struct lode_cancel *stop)
@@ -54,7 +56,7 @@ static int serve_with(struct cli *cli, struct lode_app *app, const struct lode_c
 static int run(struct cli *cli)
 {
     const unsigned parts = LODE_APP_STORE | LODE_APP_CREATE | LODE_APP_INDEX | LODE_APP_BACKGROUND |
-                           LODE_APP_ENCODER | LODE_APP_MODEL_MAYBE | LODE_APP_JOBS;
+                           LODE_APP_ENCODER | LODE_APP_MODEL_MAYBE | LODE_APP_JOBS | LODE_APP_CACHE;
     struct lode_cancel stop = {.stop = false};
     struct lode_app app;
     struct lode_err err = LODE_ERR_INIT;

@@ -141,7 +141,7 @@ static int setup(void **state)
     index.store = w->store;
     index.build_min_rows = 100;
     assert_int_equal(lode_index_open(&index, &w->index, &err), LODE_OK);
-    w->searcher = (struct lode_searcher){w->store, w->index, NULL};
+    w->searcher = (struct lode_searcher){w->store, w->index, NULL, NULL};
     make_collection(w, "cosine", LODE_COSINE, "");
     make_collection(w, "dot", LODE_DOT, "");
     make_collection(w, "euclid", LODE_EUCLID, "");
