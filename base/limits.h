@@ -32,10 +32,17 @@ enum {
     LODE_MODEL_PROMPT_MAX = 4096,   /* bytes of a prompt; longer ones would fill the window */
     LODE_ENCODE_UNIT_MIN = 64,  /* tokens that one thread takes through all layers: fewer would */
     LODE_ENCODE_UNIT_MAX = 256, /* read the weights from memory too often; more leave its cache */
-    LODE_ENCODE_SLICE_TOKENS = 512, /* per thread; a call gives way to others after so many */
-    LODE_QUERY_WAITING_MAX = 16384, /* tokens; a second or two of work: who waits longer has left */
-    LODE_INGEST_CALLS_MAX = 16, /* calls of clients; half of the fewest HTTP workers, so that bulk
+    LODE_ENCODE_SPLIT_MIN = 16, /* tokens a thread; shorter runs are shared by a team, which reads
+                                   the weights once */
+    LODE_ENCODE_SLICE_TOKENS = 512, /* per thread, the most of one run: more is not quicker */
+    LODE_RUN_MS = 20, /* what a run may take, if no single text takes longer: what those wait who
+                         come after it began, and how soon a deadline or a cancel is seen */
+    LODE_RUN_TEXTS_MAX = 1024,      /* joined in one run */
+    LODE_QUERY_WAITING_MAX = 16384, /* tokens: one or two seconds of work; who comes then is told
+                                       when to come back */
+    LODE_INGEST_CALLS_MAX = 16, /* calls of clients: half of the fewest HTTP workers, so that bulk
                                    requests never hold all of them */
+    LODE_RETRY_AFTER_MAX = 60,  /* seconds a refused client is told to wait */
 
     /* tokenizer */
     LODE_TOKENIZER_FILE_MAX = 32 << 20, /* bytes of tokenizer.json; the largest common one has 17 */

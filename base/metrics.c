@@ -12,13 +12,15 @@
 #include "base/mem.h"
 #include "base/number.h"
 
-enum kind { COUNTER, GAUGE, HISTOGRAM };
-static const char *const kind_names[] = {"counter", "gauge", "histogram"};
+enum kind { COUNTER, GAUGE, HISTOGRAM, SIZES };
+static const char *const kind_names[] = {"counter", "gauge", "histogram", "histogram"};
 
-/* Upper bounds in seconds; one more bucket behind them has none. */
-static const double bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-                                0.5,   1,      2.5,   5,    10,    30,   60};
-enum { BOUNDS = sizeof bounds / sizeof bounds[0] };
+/* Upper bounds; one more bucket behind them has none. */
+enum { BOUNDS = 15 };
+static const double second_bounds[BOUNDS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                             0.5,   1,      2.5,   5,    10,    30,   60};
+static const double size_bounds[BOUNDS] = {1,   2,   4,    8,    16,   32,   64,   128,
+                                           256, 512, 1024, 2048, 4096, 8192, 16384};
 
 struct lode_counter {
     struct lode_counter *next;
@@ -126,6 +128,22 @@ static uint64_t bits_of(double x)
     return bits;
 }
 
+struct lode_counter *lode_metrics_sizes(struct lode_metrics *m, const char *name, const char *help,
+                                        const char *labels)
+{
+    return get_metric(m, SIZES, name, help, labels);
+}
+
+static bool has_buckets(const struct lode_counter *x)
+{
+    return x->kind == HISTOGRAM || x->kind == SIZES;
+}
+
+static const double *bounds_of(const struct lode_counter *x)
+{
+    return x->kind == SIZES ? size_bounds : second_bounds;
+}
+
 void lode_metric_add(struct lode_counter *x, double by)
 {
     if (!x) return;
@@ -141,13 +159,14 @@ void lode_metric_set(struct lode_counter *x, double to)
     if (x) atomic_store_explicit(&x->value, bits_of(to), memory_order_relaxed);
 }
 
-void lode_metric_observe(struct lode_counter *x, double seconds)
+void lode_metric_observe(struct lode_counter *x, double value)
 {
     if (!x) return;
+    const double *bounds = bounds_of(x);
     int bucket = 0;
-    while (bucket < BOUNDS && !(seconds <= bounds[bucket])) bucket++;
+    while (bucket < BOUNDS && !(value <= bounds[bucket])) bucket++;
     atomic_fetch_add_explicit(&x->buckets[bucket], 1, memory_order_relaxed);
-    lode_metric_add(x, seconds);
+    lode_metric_add(x, value);
 }
 
 static uint64_t observations(const struct lode_counter *x)
@@ -162,7 +181,7 @@ static uint64_t observations(const struct lode_counter *x)
 double lode_metric_value(const struct lode_counter *x)
 {
     if (!x) return 0;
-    if (x->kind == HISTOGRAM) return (double)observations(x);
+    if (has_buckets(x)) return (double)observations(x);
     return double_of(atomic_load_explicit(&x->value, memory_order_relaxed));
 }
 
@@ -189,6 +208,7 @@ static void add_name(struct lode_buf *out, const struct lode_counter *x, const c
 static void render_histogram(struct lode_buf *out, const struct lode_counter *x)
 {
     const char *comma = x->labels[0] ? "," : "";
+    const double *bounds = bounds_of(x);
     uint64_t total = 0;
     for (int i = 0; i <= BOUNDS; i++) {
         total += atomic_load_explicit(&x->buckets[i], memory_order_relaxed);
@@ -205,7 +225,7 @@ static void render_histogram(struct lode_buf *out, const struct lode_counter *x)
 
 static void render_metric(struct lode_buf *out, const struct lode_counter *x)
 {
-    if (x->kind == HISTOGRAM) {
+    if (has_buckets(x)) {
         render_histogram(out, x);
         return;
     }

@@ -24,10 +24,13 @@ struct lode_counter *lode_metrics_gauge(struct lode_metrics *m, const char *name
 /* Seconds, buckets 1 ms .. 60 s. */
 struct lode_counter *lode_metrics_histogram(struct lode_metrics *m, const char *name,
                                             const char *help, const char *labels);
+/* Counts of things, buckets 1, 2, 4 .. 16384. */
+struct lode_counter *lode_metrics_sizes(struct lode_metrics *m, const char *name, const char *help,
+                                        const char *labels);
 void lode_metric_add(struct lode_counter *x, double by);
 void lode_metric_set(struct lode_counter *x, double to);
-void lode_metric_observe(struct lode_counter *x, double seconds);
-double lode_metric_value(const struct lode_counter *x); /* histogram: its count */
+void lode_metric_observe(struct lode_counter *x, double value); /* histogram */
+double lode_metric_value(const struct lode_counter *x);         /* histogram: its count */
 void lode_metrics_render(struct lode_metrics *m, struct lode_buf *out);
 
 #endif

@@ -7,10 +7,16 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/vec.h"
+
+/* A team loses some time at its barriers; a split run waits for its longest piece. Percent of an
+ * even share that the longest piece may hold before the team is quicker. */
+enum { UNEVEN_PERCENT = 130 };
 
 struct sort_item {
     uint32_t count; /* tokens */
     uint32_t text;
+    uint32_t piece;
 };
 
 static int longest_first(const void *a, const void *b)
@@ -20,90 +26,112 @@ static int longest_first(const void *a, const void *b)
     return x->text < y->text ? -1 : x->text > y->text;
 }
 
-static enum lode_code sort_texts(const struct lode_ids *list, size_t texts, struct lode_batch *b,
-                                 struct lode_err *err)
+static void sort_texts(struct lode_batch_text *const *texts, size_t count, struct sort_item *items)
 {
-    struct sort_item *items = lode_alloc(texts, sizeof *items);
-    if (!items) return lode_fail_nomem(err, texts * sizeof *items, "a batch");
-    for (size_t i = 0; i < texts; i++)
-        items[i] = (struct sort_item){.count = list[i].count, .text = (uint32_t)i};
-    qsort(items, texts, sizeof *items, longest_first);
-    for (size_t i = 0; i < texts; i++) b->order[i] = items[i].text;
-    lode_free(items);
-    return LODE_OK;
+    for (size_t i = 0; i < count; i++)
+        items[i] = (struct sort_item){.count = texts[i]->count, .text = (uint32_t)i, .piece = 0};
+    qsort(items, count, sizeof *items, longest_first);
 }
 
-static enum lode_code allocate(const struct lode_ids *list, size_t texts, size_t width,
-                               struct lode_batch *b, struct lode_err *err)
+static size_t sum_tokens(struct lode_batch_text *const *texts, size_t count)
 {
     size_t tokens = 0;
-    for (size_t i = 0; i < texts; i++) tokens += list[i].count;
-    b->order = lode_alloc(texts, sizeof *b->order);
-    b->rows = lode_alloc_aligned(texts * width, sizeof *b->rows);
+    for (size_t i = 0; i < count; i++) tokens += texts[i]->count;
+    return tokens;
+}
+
+static enum lode_code allocate(size_t count, size_t tokens, size_t width, struct lode_batch *b,
+                               struct sort_item **items, struct lode_err *err)
+{
+    *items = lode_alloc(count, sizeof **items);
+    b->order = lode_alloc(count, sizeof *b->order);
+    b->rows = lode_alloc_aligned(count * width, sizeof *b->rows);
     b->ids = lode_alloc(tokens, sizeof *b->ids);
-    b->cu = lode_alloc(2 * texts, sizeof *b->cu); /* a piece has one entry more than texts */
-    b->pieces = lode_calloc(texts, sizeof *b->pieces);
-    if (b->order && b->rows && b->ids && b->cu && b->pieces) return LODE_OK;
-    return lode_fail_nomem(err, texts * width * sizeof *b->rows, "a batch");
+    b->cu = lode_alloc(2 * count, sizeof *b->cu); /* a piece has one entry more than texts */
+    b->pieces = lode_calloc(count, sizeof *b->pieces);
+    if (*items && b->order && b->rows && b->ids && b->cu && b->pieces) return LODE_OK;
+    return lode_fail_nomem(err, count * width * sizeof *b->rows, "a batch");
 }
 
-/* Cursor over what is still free in the batch's arrays. */
-struct packer {
-    uint32_t *ids, *cu;
-    float *rows;
-    size_t width;
-    size_t unit; /* tokens of a full piece */
-};
-
-/* Takes texts of order[] until the piece is full; returns how many. */
-static size_t fill_piece(struct packer *at, const struct lode_ids *list, const uint32_t *order,
-                         size_t left, struct lode_piece *piece)
+/* A multiple of threads, so that all are busy to the end; or 1, a team's. */
+static size_t pieces_of(size_t count, size_t tokens, unsigned threads)
 {
-    size_t n = 0;
-    *piece = (struct lode_piece){.ids = at->ids, .cu = at->cu, .out = at->rows};
-    at->cu[0] = 0;
-    do {
-        const struct lode_ids *text = &list[order[n]];
-        memcpy(at->ids, text->ids, text->count * sizeof *at->ids);
-        at->ids += text->count;
+    const size_t round = (size_t)LODE_ENCODE_UNIT_MAX * threads;
+    const size_t pieces = (tokens + round - 1) / round * threads;
+    if (count < threads || tokens < (size_t)LODE_ENCODE_SPLIT_MIN * threads) return 1;
+    return pieces < count ? pieces : count;
+}
+
+/* Each text to the piece with the fewest tokens yet; returns the most that one has. */
+static uint32_t deal(struct sort_item *items, size_t count, struct lode_batch *b, size_t pieces)
+{
+    uint32_t most = 0;
+    memset(b->pieces, 0, pieces * sizeof *b->pieces);
+    for (size_t i = 0; i < count; i++) {
+        size_t least = 0;
+        for (size_t p = 1; p < pieces; p++)
+            if (b->pieces[p].tokens < b->pieces[least].tokens) least = p;
+        items[i].piece = (uint32_t)least;
+        b->pieces[least].tokens += items[i].count;
+        b->pieces[least].seqs++;
+        if (b->pieces[least].tokens > most) most = b->pieces[least].tokens;
+    }
+    b->count = pieces;
+    return most;
+}
+
+/* Where each piece begins in the batch's arrays, from what deal() counted; then empty again. */
+static void lay_out(struct lode_batch *b, size_t width)
+{
+    uint32_t *ids = b->ids, *cu = b->cu;
+    float *rows = b->rows;
+    for (size_t p = 0; p < b->count; p++) {
+        struct lode_piece *piece = &b->pieces[p];
+        const uint32_t tokens = piece->tokens, seqs = piece->seqs;
+        *piece = (struct lode_piece){.ids = ids, .cu = cu, .out = rows};
+        cu[0] = 0;
+        ids += tokens;
+        cu += seqs + 1;
+        rows += seqs * width;
+    }
+}
+
+static void fill(struct lode_batch *b, struct lode_batch_text *const *texts,
+                 const struct sort_item *items, size_t count, size_t width)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct lode_piece *piece = &b->pieces[items[i].piece];
+        const struct lode_batch_text *text = texts[items[i].text];
+        const size_t row = (size_t)(piece->out - b->rows) / width + piece->seqs;
+        memcpy(b->ids + (piece->ids - b->ids) + piece->tokens, text->ids,
+               text->count * sizeof *text->ids);
         piece->tokens += text->count;
+        piece->seqs++;
+        b->cu[(piece->cu - b->cu) + piece->seqs] = piece->tokens;
         if (text->count > piece->longest) piece->longest = text->count;
-        at->cu[++n] = piece->tokens;
-    } while (n < left && piece->tokens + list[order[n]].count <= at->unit);
-    piece->seqs = (uint32_t)n;
-    at->cu += n + 1;
-    at->rows += n * at->width;
-    return n;
+        b->order[row] = items[i].text;
+    }
 }
 
-/* Two pieces a thread at least, so that none idles long at the end; within bounds. */
-static size_t unit_of(const struct lode_ids *list, size_t texts, unsigned threads)
-{
-    size_t tokens = 0;
-    for (size_t i = 0; i < texts; i++) tokens += list[i].count;
-    const size_t unit = tokens / (2 * (size_t)threads);
-    if (unit < LODE_ENCODE_UNIT_MIN) return LODE_ENCODE_UNIT_MIN;
-    return unit < LODE_ENCODE_UNIT_MAX ? unit : LODE_ENCODE_UNIT_MAX;
-}
-
-enum lode_code lode_batch_build(const struct lode_ids *list, size_t texts, size_t width,
+enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t count, size_t width,
                                 unsigned threads, struct lode_batch *out, struct lode_err *err)
 {
     struct lode_batch b = LODE_BATCH_INIT;
-    enum lode_code rc = allocate(list, texts, width, &b, err);
+    struct sort_item *items = NULL;
+    const size_t tokens = sum_tokens(texts, count);
+    enum lode_code rc = allocate(count, tokens, width, &b, &items, err);
     if (rc) goto done;
-    rc = sort_texts(list, texts, &b, err);
-    if (rc) goto done;
-    struct packer at = {.ids = b.ids,
-                        .cu = b.cu,
-                        .rows = b.rows,
-                        .width = width,
-                        .unit = unit_of(list, texts, threads)};
-    for (size_t i = 0; i < texts;)
-        i += fill_piece(&at, list, b.order + i, texts - i, &b.pieces[b.count++]);
+    sort_texts(texts, count, items);
+    const size_t pieces = pieces_of(count, tokens, threads);
+    const uint32_t most = deal(items, count, &b, pieces);
+    if (pieces == threads && (size_t)most * threads * 100 > tokens * UNEVEN_PERCENT)
+        deal(items, count, &b, 1);
+    lay_out(&b, width);
+    fill(&b, texts, items, count, width);
     *out = b;
     b = LODE_BATCH_INIT;
 done:
+    lode_free(items);
     lode_batch_release(&b);
     return rc;
 }
@@ -118,8 +146,13 @@ void lode_batch_release(struct lode_batch *b)
     *b = LODE_BATCH_INIT;
 }
 
-void lode_batch_scatter(const struct lode_batch *b, size_t texts, size_t width, float *out)
+void lode_batch_scatter(const struct lode_batch *b, struct lode_batch_text *const *texts,
+                        size_t count, size_t width)
 {
-    for (size_t r = 0; r < texts; r++)
-        memcpy(out + b->order[r] * width, b->rows + r * width, width * sizeof *out);
+    for (size_t r = 0; r < count; r++) {
+        struct lode_batch_text *text = texts[b->order[r]];
+        const float *row = b->rows + r * width;
+        text->bad = !lode_vec_finite(row, width);
+        if (!text->bad) memcpy(text->out, row, width * sizeof *row);
+    }
 }

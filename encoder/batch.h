@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* Token lists -> packed pieces without padding. Texts are sorted by length, longest first, and put
- * whole into pieces of LODE_ENCODE_UNIT_MIN to _MAX tokens; a longer text is a piece of its own.
- * The longest texts come first, so that threads which take one piece after the other end together.
- */
+/* Texts of a run -> packed pieces without padding. Texts are sorted by length, longest first, and
+ * each is put whole into the piece that holds the fewest tokens, so that the pieces are about equal
+ * and the threads that take one each end together. */
 #ifndef LODE_ENCODER_BATCH_H
 #define LODE_ENCODER_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "encoder/backend/backend.h"
 
-struct lode_ids { /* the tokens of one text */
+struct lode_batch_text { /* one text of a run, and where its vector goes */
     uint32_t *ids;
     uint32_t count; /* >= 1 */
+    uint32_t index; /* in its caller's list */
+    float *out;
+    bool bad; /* its vector is not finite */
 };
 
 struct lode_batch {
@@ -27,11 +30,13 @@ struct lode_batch {
 };
 #define LODE_BATCH_INIT ((struct lode_batch){NULL, 0, NULL, NULL, NULL, NULL})
 
-/* texts >= 1; width: floats of a result row; threads that will share the pieces. Copies the ids. */
-enum lode_code lode_batch_build(const struct lode_ids *list, size_t texts, size_t width,
+/* count >= 1; width: floats of a result row; threads that will share the pieces. Copies the ids.
+ * One piece where a team of all threads does better than a piece for each. */
+enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t count, size_t width,
                                 unsigned threads, struct lode_batch *out, struct lode_err *err);
 void lode_batch_release(struct lode_batch *b); /* may be called twice */
-/* Result rows to out (texts, width) in the order of the texts. */
-void lode_batch_scatter(const struct lode_batch *b, size_t texts, size_t width, float *out);
+/* Result rows to where each text wants its own, or its bad set. */
+void lode_batch_scatter(const struct lode_batch *b, struct lode_batch_text *const *texts,
+                        size_t count, size_t width);
 
 #endif

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* One embedding call: texts -> tokens -> packed batch -> backend -> rows in the order of the texts.
- *
- * A call goes in groups of texts, which bounds its memory, and a group in slices of tokens, between
- * which it looks at the cancel token and lets others have the threads (lane.h). */
+/* One embedding call: texts -> tokens -> the lane, which joins them with those of other callers and
+ * computes -> rows in the order of the texts. A call goes in groups of texts, which bounds its
+ * memory and lets others in between. */
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "base/vec.h"
 #include "encoder/batch.h"
 #include "encoder/encoder_internal.h"
 
-enum { GROUP_TEXTS = 1024 }; /* 1,024 texts of 512 tokens are 2 MiB of ids and enough to sort */
+enum {
+    GROUP_TEXTS = 1024, /* of 512 tokens are 2 MiB of ids, and enough to sort */
+    OWN_TEXTS = 16,     /* are tokenised by the caller: waking others would take as long */
+    TASK_TEXTS = 128    /* tokenised on the lane's threads at a time: some milliseconds */
+};
 
 struct group {
     struct lode_encoder *enc;
@@ -25,7 +26,9 @@ struct group {
     const struct lode_str *texts;
     size_t first, count; /* first: index of texts[0] in the call, for messages */
     struct lode_str prompt;
-    struct lode_ids *list;            /* count; ids owned */
+    struct lode_batch_text *list; /* count; ids owned */
+    size_t done;                  /* texts tokenised by earlier tasks of this group */
+    float *out;
     struct lode_embed_report *report; /* count or NULL */
     struct lode_err *errors;          /* count; .code LODE_OK where all went well */
     atomic_ullong tokens, truncated;
@@ -62,6 +65,8 @@ static enum lode_code keep_tokens(const struct group *g, size_t i, const struct 
     if (!g->list[i].ids) return lode_fail_nomem(err, t->count * sizeof(uint32_t), "tokens");
     memcpy(g->list[i].ids, t->ids, t->count * sizeof(uint32_t));
     g->list[i].count = (uint32_t)t->count;
+    g->list[i].index = (uint32_t)i;
+    g->list[i].out = g->out + i * g->enc->info.dim;
     if (g->report)
         g->report[i] =
             (struct lode_embed_report){.tokens = (uint32_t)t->count, .truncated = t->truncated};
@@ -96,9 +101,10 @@ done:
     return rc;
 }
 
-static void tokenize_task(void *arg, size_t index, unsigned worker)
+static void tokenize_task(void *arg, size_t task, unsigned worker)
 {
     struct group *g = arg;
+    const size_t index = g->done + task;
     bool truncated = false;
     (void)worker;
     if (lode_canceled(g->opts->cancel)) return;
@@ -107,24 +113,29 @@ static void tokenize_task(void *arg, size_t index, unsigned worker)
     if (truncated) atomic_fetch_add_explicit(&g->truncated, 1, memory_order_relaxed);
 }
 
-static enum lode_code canceled(const struct group *g, struct lode_err *err)
+/* What need not even begin. */
+static enum lode_code unwanted(const struct lode_embed_opts *opts, struct lode_err *err)
 {
-    if (!lode_canceled(g->opts->cancel)) return LODE_OK;
-    return lode_fail(err, LODE_ECANCELED, "embedding was cancelled");
+    if (lode_canceled(opts->cancel))
+        return lode_fail(err, LODE_ECANCELED, "embedding was cancelled");
+    if (opts->deadline_ns && lode_now_ns() > opts->deadline_ns)
+        return lode_fail(err, LODE_ETIMEOUT, "embedding: the deadline passed before it began");
+    return LODE_OK;
 }
 
-/* One text needs no thread but the caller's, and so no turn. */
 static enum lode_code tokenize_all(struct group *g, struct lode_err *err)
 {
-    struct lode_encoder *enc = g->enc;
-    if (g->count == 1) {
-        tokenize_task(g, 0, 0);
+    const struct lode_lane_state *lane = &g->enc->lanes[g->opts->lane];
+    if (g->count <= OWN_TEXTS) {
+        for (size_t i = 0; i < g->count; i++) tokenize_task(g, i, 0);
     } else {
-        lode_lanes_enter(&enc->lanes, g->opts->lane);
-        enc->ops->tasks(enc->backend, g->count, tokenize_task, g);
-        lode_lanes_leave(&enc->lanes);
+        for (g->done = 0; g->done < g->count; g->done += TASK_TEXTS) {
+            const size_t left = g->count - g->done;
+            lane->ops->tasks(lane->backend, left < TASK_TEXTS ? left : TASK_TEXTS, tokenize_task,
+                             g);
+        }
     }
-    LODE_TRY(canceled(g, err));
+    LODE_TRY(unwanted(g->opts, err));
     for (size_t i = 0; i < g->count; i++) {
         if (!g->errors[i].code) continue;
         *err = g->errors[i];
@@ -135,49 +146,30 @@ static enum lode_code tokenize_all(struct group *g, struct lode_err *err)
 
 /* --- tokens to vectors --- */
 
-/* Pieces from first on that make one slice; at least one. Where more follow, as many as keep all
- * threads busy to the end. */
-static size_t slice_of(const struct lode_batch *b, size_t first, unsigned threads)
+static int longest_first(const void *a, const void *b)
 {
-    const size_t budget = (size_t)LODE_ENCODE_SLICE_TOKENS * threads;
-    size_t n = 0, tokens = 0;
-    do {
-        tokens += b->pieces[first + n].tokens;
-        n++;
-    } while (first + n < b->count && tokens + b->pieces[first + n].tokens <= budget);
-    return first + n < b->count && n > threads ? n - n % threads : n;
+    const struct lode_batch_text *x = a, *y = b;
+    if (x->count != y->count) return x->count > y->count ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static enum lode_code run_slices(struct group *g, const struct lode_batch *b, struct lode_err *err)
+static enum lode_code compute(struct group *g, struct lode_err *err)
 {
-    struct lode_encoder *enc = g->enc;
-    const struct lode_shape shape = lode_bert_shape(&enc->model);
-    for (size_t at = 0, n; at < b->count; at += n) {
-        n = slice_of(b, at, enc->info.threads);
-        LODE_TRY(canceled(g, err));
-        lode_lanes_enter(&enc->lanes, g->opts->lane);
-        enum lode_code rc = enc->ops->run(enc->backend, b->pieces + at, n, &shape,
-                                          lode_bert_forward, &enc->model, err);
-        lode_lanes_leave(&enc->lanes);
-        if (rc) return rc;
-    }
-    return LODE_OK;
-}
-
-static enum lode_code check_finite(const struct group *g, const float *out, struct lode_err *err)
-{
-    const size_t dim = g->enc->info.dim;
+    struct lode_call call = {.texts = g->list,
+                             .count = g->count,
+                             .cancel = g->opts->cancel,
+                             .deadline_ns = g->opts->deadline_ns};
+    qsort(g->list, g->count, sizeof *g->list, longest_first);
+    LODE_TRY(lode_batcher_submit(&g->enc->lanes[g->opts->lane].batcher, &call, err));
     for (size_t i = 0; i < g->count; i++)
-        if (!lode_vec_finite(out + i * dim, dim))
+        if (g->list[i].bad)
             return lode_fail(err, LODE_EINTERNAL, "text[%zu]: its vector is not finite",
-                             g->first + i);
+                             g->first + g->list[i].index);
     return LODE_OK;
 }
 
-static enum lode_code embed_group(struct group *g, float *out, struct lode_err *err)
+static enum lode_code embed_group(struct group *g, struct lode_err *err)
 {
-    struct lode_batch batch = LODE_BATCH_INIT;
-    const size_t dim = g->enc->info.dim;
     enum lode_code rc = LODE_OK;
     g->list = lode_calloc(g->count, sizeof *g->list);
     g->errors = lode_calloc(g->count, sizeof *g->errors);
@@ -187,17 +179,11 @@ static enum lode_code embed_group(struct group *g, float *out, struct lode_err *
     }
     rc = tokenize_all(g, err);
     if (rc) goto done;
-    rc = lode_batch_build(g->list, g->count, dim, g->enc->info.threads, &batch, err);
-    if (rc) goto done;
-    rc = run_slices(g, &batch, err);
-    if (rc) goto done;
-    lode_batch_scatter(&batch, g->count, dim, out);
-    rc = check_finite(g, out, err);
+    rc = compute(g, err);
 done:
     for (size_t i = 0; g->list && i < g->count; i++) lode_free(g->list[i].ids);
     lode_free(g->list);
     lode_free(g->errors);
-    lode_batch_release(&batch);
     return rc;
 }
 
@@ -214,11 +200,10 @@ static struct lode_str prompt_of(const struct lode_encoder *enc, enum lode_role_
     lode_unreachable();
 }
 
-enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_str *texts,
-                                  size_t count, const struct lode_embed_opts *opts, float *out,
-                                  struct lode_embed_report *report, struct lode_err *err)
+static enum lode_code embed_groups(struct lode_encoder *enc, const struct lode_str *texts,
+                                   size_t count, const struct lode_embed_opts *opts, float *out,
+                                   struct lode_embed_report *report, struct lode_err *err)
 {
-    const uint64_t start = lode_now_ns();
     for (size_t at = 0; at < count; at += GROUP_TEXTS) {
         struct group g = {.enc = enc,
                           .opts = opts,
@@ -226,12 +211,26 @@ enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_st
                           .first = at,
                           .count = count - at < GROUP_TEXTS ? count - at : GROUP_TEXTS,
                           .prompt = prompt_of(enc, opts->role),
+                          .out = out + at * enc->info.dim,
                           .report = report ? report + at : NULL};
-        LODE_TRY(embed_group(&g, out + at * enc->info.dim, err));
+        LODE_TRY(embed_group(&g, err));
         lode_metric_add(enc->metrics.texts, (double)g.count);
         lode_metric_add(enc->metrics.tokens, (double)g.tokens);
         lode_metric_add(enc->metrics.truncated, (double)g.truncated);
     }
-    lode_metric_observe(enc->metrics.seconds[opts->lane], lode_seconds_since(start));
     return LODE_OK;
+}
+
+enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_str *texts,
+                                  size_t count, const struct lode_embed_opts *opts, float *out,
+                                  struct lode_embed_report *report, struct lode_err *err)
+{
+    const uint64_t start = lode_now_ns();
+    struct lode_batcher *batcher = &enc->lanes[opts->lane].batcher;
+    LODE_TRY(unwanted(opts, err));
+    LODE_TRY(lode_batcher_enter(batcher, opts->patient, err));
+    const enum lode_code rc = embed_groups(enc, texts, count, opts, out, report, err);
+    lode_batcher_leave(batcher);
+    if (!rc) lode_metric_observe(enc->metrics.seconds[opts->lane], lode_seconds_since(start));
+    return rc;
 }

@@ -125,6 +125,15 @@ static void register_metrics(struct lode_encoder_metrics *m, struct lode_metrics
         lode_metrics_histogram(registry, "lode_encoder_seconds", seconds, "lane=\"ingest\"");
 }
 
+static enum lode_code open_lanes(struct lode_encoder *enc, const struct lode_encoder_opts *opts,
+                                 const struct lode_backend_opts *backend, struct lode_err *err)
+{
+    LODE_TRY(lode_lane_open(&enc->lanes[LODE_LANE_QUERY], enc->ops, enc->backend, &enc->model, opts,
+                            err));
+    return lode_lane_open_ingest(&enc->lanes[LODE_LANE_INGEST], enc->ops, backend, &enc->model,
+                                 opts, err);
+}
+
 enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lode_encoder **out,
                                  struct lode_err *err)
 {
@@ -135,7 +144,6 @@ enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lo
     if (!enc) return lode_fail_nomem(err, sizeof *enc, "encoder");
     const struct lode_backend_opts backend = {
         .threads = opts->threads, .precision = precision, .gemm = opts->gemm};
-    lode_lanes_init(&enc->lanes);
     enum lode_code rc = lode_backend_find(opts->device ? opts->device : "auto", &enc->ops, err);
     if (rc) goto done;
     rc = lode_model_dir_read(opts->model_dir, &enc->dir, err);
@@ -147,6 +155,8 @@ enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lo
     rc = enc->ops->open(&backend, &enc->backend, err);
     if (rc) goto done;
     rc = load_weights(enc, weights, err);
+    if (rc) goto done;
+    rc = open_lanes(enc, opts, &backend, err);
     if (rc) goto done;
     fill_info(enc, weights);
     register_metrics(&enc->metrics, opts->metrics);
@@ -160,11 +170,11 @@ done:
 void lode_encoder_close(struct lode_encoder *enc)
 {
     if (!enc) return;
+    for (unsigned i = 0; i < LODE_LANE_COUNT; i++) lode_lane_close(&enc->lanes[i]);
     lode_bert_release(&enc->model);
     if (enc->ops) enc->ops->close(enc->backend);
     lode_tokenizer_close(enc->tokenizer);
     lode_model_dir_release(&enc->dir);
-    lode_lanes_release(&enc->lanes);
     lode_free(enc);
 }
 
@@ -187,10 +197,13 @@ struct lode_encoder_shape lode_encoder_shape(const struct lode_encoder *enc)
 
 size_t lode_encoder_profile(const struct lode_encoder *enc, struct lode_op_time *out, size_t room)
 {
-    double seconds[LODE_OP_COUNT];
-    enc->ops->profile(enc->backend, seconds);
+    double seconds[LODE_LANE_COUNT][LODE_OP_COUNT];
+    for (size_t i = 0; i < LODE_LANE_COUNT; i++)
+        enc->ops->profile(enc->lanes[i].backend, seconds[i]);
     for (size_t i = 0; i < LODE_OP_COUNT && i < room; i++)
-        out[i] = (struct lode_op_time){.op = lode_op_name((enum lode_op)i), .seconds = seconds[i]};
+        out[i] = (struct lode_op_time){.op = lode_op_name((enum lode_op)i),
+                                       .seconds = seconds[LODE_LANE_QUERY][i] +
+                                                  seconds[LODE_LANE_INGEST][i]};
     return LODE_OP_COUNT;
 }
 

@@ -20,7 +20,7 @@ struct lode_encoder {
     const struct lode_backend_ops *ops;
     struct lode_backend *backend;
     struct lode_bert model;
-    struct lode_lanes lanes; /* who may use the backend's threads */
+    struct lode_lane_state lanes[LODE_LANE_COUNT];
     struct lode_encoder_info info;
     struct lode_encoder_metrics metrics;
 };

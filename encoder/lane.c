@@ -1,52 +1,127 @@
 /* SPDX-License-Identifier: MIT */
-/* Tickets per lane under one mutex. Turns last milliseconds, so waking all waiters is cheap. */
+/* Runs of a lane, and the thread of the ingest lane. */
 #include "encoder/lane.h"
 
-#include "base/check.h"
+#include <limits.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-void lode_lanes_init(struct lode_lanes *l)
+#include "base/limits.h"
+
+/* Lets queries have nine tenths of the processors when both want all: nice 10 weighs 110, nice 0
+ * weighs 1024. So a busy server still indexes. */
+enum { INGEST_NICE = 10 };
+
+static enum lode_code run(void *arg, struct lode_batch_text *const *texts, size_t count,
+                          struct lode_err *err)
 {
-    *l = (struct lode_lanes){.busy = false};
-    pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->turn, NULL);
+    struct lode_lane_state *lane = arg;
+    struct lode_batch batch = LODE_BATCH_INIT;
+    const struct lode_shape shape = lode_bert_shape(lane->model);
+    const size_t dim = lane->model->config.hidden;
+    enum lode_code rc =
+        lode_batch_build(texts, count, dim, lane->ops->threads(lane->backend), &batch, err);
+    if (rc) goto done;
+    rc = lane->ops->run(lane->backend, batch.pieces, batch.count, &shape, lode_bert_forward,
+                        (void *)lane->model, err);
+    if (rc) goto done;
+    lode_batch_scatter(&batch, texts, count, dim);
+done:
+    lode_batch_release(&batch);
+    return rc;
 }
 
-void lode_lanes_release(struct lode_lanes *l)
+static enum lode_code open_batcher(struct lode_lane_state *lane,
+                                   const struct lode_encoder_opts *opts, bool served,
+                                   struct lode_err *err)
 {
-    lode_check(!l->busy);
-    pthread_cond_destroy(&l->turn);
-    pthread_mutex_destroy(&l->lock);
+    const struct lode_batcher_opts batcher = {
+        .run = run,
+        .arg = lane,
+        .threads = lane->ops->threads(lane->backend),
+        .run_ms = LODE_RUN_MS,
+        .waiting_max = served                ? SIZE_MAX
+                       : opts->query_waiting ? opts->query_waiting
+                                             : LODE_QUERY_WAITING_MAX,
+        .calls_max = !served              ? UINT_MAX
+                     : opts->ingest_calls ? opts->ingest_calls
+                                          : LODE_INGEST_CALLS_MAX,
+        .served = served,
+        .metrics = opts->metrics,
+        .lane = served ? "ingest" : "query"};
+    LODE_TRY(lode_batcher_init(&lane->batcher, &batcher, err));
+    lane->open = true;
+    return LODE_OK;
 }
 
-static bool is_waiting(const struct lode_lanes *l, enum lode_lane lane)
+enum lode_code lode_lane_open(struct lode_lane_state *lane, const struct lode_backend_ops *ops,
+                              struct lode_backend *backend, const struct lode_bert *model,
+                              const struct lode_encoder_opts *opts, struct lode_err *err)
 {
-    return l->next[lane] != l->serving[lane];
+    *lane = (struct lode_lane_state){.ops = ops, .backend = backend, .model = model};
+    return open_batcher(lane, opts, false, err);
 }
 
-static enum lode_lane lane_first(const struct lode_lanes *l)
+/* --- the ingest lane's thread --- */
+
+static void tell(struct lode_lane_state *lane, enum lode_code rc)
 {
-    if (!is_waiting(l, LODE_LANE_INGEST)) return LODE_LANE_QUERY;
-    if (!is_waiting(l, LODE_LANE_QUERY)) return LODE_LANE_INGEST;
-    return l->streak < LODE_LANE_STREAK ? LODE_LANE_QUERY : LODE_LANE_INGEST;
+    pthread_mutex_lock(&lane->lock);
+    lane->rc = rc;
+    lane->ready = true;
+    pthread_cond_signal(&lane->started);
+    pthread_mutex_unlock(&lane->lock);
 }
 
-void lode_lanes_enter(struct lode_lanes *l, enum lode_lane lane)
+/* The backend's threads are made here, since a thread inherits the priority of its maker. Linux has
+ * a nice value for each thread; where it cannot be changed, ingest runs at the same priority. */
+static void *serve(void *arg)
 {
-    pthread_mutex_lock(&l->lock);
-    const unsigned long ticket = l->next[lane]++;
-    while (l->busy || l->serving[lane] != ticket || lane_first(l) != lane)
-        pthread_cond_wait(&l->turn, &l->lock);
-    l->busy = true;
-    l->serving[lane]++;
-    l->streak = lane == LODE_LANE_QUERY && is_waiting(l, LODE_LANE_INGEST) ? l->streak + 1 : 0;
-    pthread_mutex_unlock(&l->lock);
+    struct lode_lane_state *lane = arg;
+    const id_t self = (id_t)gettid();
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + INGEST_NICE);
+    enum lode_code rc = lane->ops->open(lane->backend_opts, &lane->backend, &lane->err);
+    if (!rc) rc = open_batcher(lane, lane->opts, true, &lane->err);
+    tell(lane, rc);
+    if (!rc) lode_batcher_serve(&lane->batcher);
+    lane->ops->close(lane->backend);
+    return NULL;
 }
 
-void lode_lanes_leave(struct lode_lanes *l)
+static enum lode_code wait_started(struct lode_lane_state *lane, struct lode_err *err)
 {
-    pthread_mutex_lock(&l->lock);
-    lode_check(l->busy);
-    l->busy = false;
-    pthread_cond_broadcast(&l->turn);
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_lock(&lane->lock);
+    while (!lane->ready) pthread_cond_wait(&lane->started, &lane->lock);
+    pthread_mutex_unlock(&lane->lock);
+    if (lane->rc) *err = lane->err;
+    return lane->rc;
+}
+
+enum lode_code lode_lane_open_ingest(struct lode_lane_state *lane,
+                                     const struct lode_backend_ops *ops,
+                                     const struct lode_backend_opts *backend,
+                                     const struct lode_bert *model,
+                                     const struct lode_encoder_opts *opts, struct lode_err *err)
+{
+    *lane = (struct lode_lane_state){
+        .ops = ops, .model = model, .backend_opts = backend, .opts = opts, .err = LODE_ERR_INIT};
+    pthread_mutex_init(&lane->lock, NULL);
+    pthread_cond_init(&lane->started, NULL);
+    enum lode_code rc = lode_thread_start(&lane->thread, "lode-ingest", serve, lane, err);
+    lane->threaded = !rc;
+    if (!rc) rc = wait_started(lane, err);
+    if (rc) lode_lane_close(lane);
+    return rc;
+}
+
+void lode_lane_close(struct lode_lane_state *lane)
+{
+    if (lane->opts) {
+        if (lane->open) lode_batcher_stop(&lane->batcher);
+        if (lane->threaded) pthread_join(lane->thread, NULL);
+        pthread_cond_destroy(&lane->started);
+        pthread_mutex_destroy(&lane->lock);
+    }
+    if (lane->open) lode_batcher_release(&lane->batcher);
+    *lane = (struct lode_lane_state){.ops = NULL};
 }

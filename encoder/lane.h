@@ -1,29 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may use the encoder's threads next: one holder at a time, first come first served within a
- * lane, queries before ingest; yet a waiting ingest call gets one turn after LODE_LANE_STREAK turns
- * of queries, so that a busy server still indexes. */
+/* A lane: a batcher, and the threads and scratch that compute its runs; the weights are shared. The
+ * ingest lane has a thread of its own that leads, and all its threads have a lower priority: when a
+ * query comes, the kernel takes the processors from them at once, in the middle of a batch, and
+ * gives them what queries leave over. */
 #ifndef LODE_ENCODER_LANE_H
 #define LODE_ENCODER_LANE_H
 
-#include <pthread.h>
-#include <stdbool.h>
-
+#include "encoder/batcher.h"
 #include "encoder/encoder.h"
+#include "encoder/models/model.h"
 
-enum { LODE_LANE_STREAK = 32 };
-
-struct lode_lanes {
+struct lode_lane_state {
+    const struct lode_backend_ops *ops;
+    struct lode_backend *backend; /* the encoder's (query), or of the lane's thread (ingest) */
+    const struct lode_bert *model;
+    struct lode_batcher batcher;
+    bool open; /* the batcher is */
+    /* ingest only: */
+    const struct lode_backend_opts *backend_opts; /* read until it is open */
+    const struct lode_encoder_opts *opts;         /* the same */
+    pthread_t thread;
+    bool threaded; /* the thread is to be joined */
     pthread_mutex_t lock;
-    pthread_cond_t turn;
-    bool busy;
-    unsigned long next[LODE_LANE_COUNT];    /* ticket of the next to come */
-    unsigned long serving[LODE_LANE_COUNT]; /* ticket of the next to go */
-    unsigned streak;                        /* turns of queries since ingest began to wait */
+    pthread_cond_t started;
+    bool ready; /* the thread has told rc and err */
+    enum lode_code rc;
+    struct lode_err err;
 };
 
-void lode_lanes_init(struct lode_lanes *l);
-void lode_lanes_release(struct lode_lanes *l); /* no holder, nobody waiting */
-void lode_lanes_enter(struct lode_lanes *l, enum lode_lane lane);
-void lode_lanes_leave(struct lode_lanes *l);
+/* Runs on backend, led by callers. The model must outlive the lane. */
+enum lode_code lode_lane_open(struct lode_lane_state *lane, const struct lode_backend_ops *ops,
+                              struct lode_backend *backend, const struct lode_bert *model,
+                              const struct lode_encoder_opts *opts, struct lode_err *err);
+/* Runs on a backend of its own, with the same weights. */
+enum lode_code lode_lane_open_ingest(struct lode_lane_state *lane,
+                                     const struct lode_backend_ops *ops,
+                                     const struct lode_backend_opts *backend,
+                                     const struct lode_bert *model,
+                                     const struct lode_encoder_opts *opts, struct lode_err *err);
+void lode_lane_close(
+    struct lode_lane_state *lane); /* a zeroed one is fine; no call may be running */
 
 #endif

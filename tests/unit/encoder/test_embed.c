@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "encoder/encoder.h"
-#include "encoder/lane.h"
 #include "model_fixture.h"
 
 enum { DIM = 32 };
@@ -192,67 +192,40 @@ static void concurrent_callers_get_their_own_vectors(void **state)
     lode_encoder_close(enc);
 }
 
-/* --- lanes, with the turn held by the test --- */
+/* --- lanes --- */
 
-struct waiter {
-    struct lode_lanes *lanes;
-    enum lode_lane lane;
-    int *order, *at;
-    int id;
-};
-
-static void *take_turn(void *arg)
+static void a_call_whose_deadline_has_passed_does_not_begin(void **state)
 {
-    struct waiter *w = arg;
-    lode_lanes_enter(w->lanes, w->lane);
-    w->order[(*w->at)++] = w->id; /* the turn is the lock */
-    lode_lanes_leave(w->lanes);
-    return NULL;
+    struct lode_encoder *enc = open_encoder(*state);
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    const struct lode_str text = LODE_STR("the cat");
+    float out[DIM];
+    opts.deadline_ns = lode_now_ns() + 3600ull * 1000000000;
+    assert_int_equal(lode_encoder_embed(enc, &text, 1, &opts, out, NULL, &err), LODE_OK);
+    opts.deadline_ns = lode_now_ns() - 1;
+    assert_int_equal(lode_encoder_embed(enc, &text, 1, &opts, out, NULL, &err), LODE_ETIMEOUT);
+    assert_non_null(strstr(err.msg, "deadline"));
+    lode_encoder_close(enc);
 }
 
-static void queries_go_before_ingest_that_came_first(void **state)
+static void both_lanes_give_the_same_vectors(void **state)
 {
-    struct lode_lanes lanes;
-    pthread_t threads[4];
-    int order[4] = {0}, at = 0;
-    struct waiter waiters[4];
-    (void)state;
-    lode_lanes_init(&lanes);
-    lode_lanes_enter(&lanes, LODE_LANE_INGEST);
-    for (int i = 0; i < 4; i++) { /* 0, 1: ingest; 2, 3: query; each waits before the next comes */
-        const enum lode_lane lane = i < 2 ? LODE_LANE_INGEST : LODE_LANE_QUERY;
-        waiters[i] = (struct waiter){&lanes, lane, order, &at, i};
-        assert_int_equal(pthread_create(&threads[i], NULL, take_turn, &waiters[i]), 0);
-        for (bool there = false; !there;) {
-            pthread_mutex_lock(&lanes.lock);
-            there = lanes.next[lane] - lanes.serving[lane] == (unsigned long)(i % 2 + 1);
-            pthread_mutex_unlock(&lanes.lock);
-            sched_yield();
-        }
+    struct lode_encoder *enc = open_encoder(*state);
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    const struct lode_str texts[] = {LODE_STR("the cat"), LODE_STR("the dog ran to the cat"),
+                                     LODE_STR("a mat")};
+    float query[3 * DIM], ingest[3 * DIM], one[DIM];
+    assert_int_equal(lode_encoder_embed(enc, texts, 3, &opts, query, NULL, &err), LODE_OK);
+    opts.lane = LODE_LANE_INGEST;
+    assert_int_equal(lode_encoder_embed(enc, texts, 3, &opts, ingest, NULL, &err), LODE_OK);
+    assert_memory_equal(query, ingest, sizeof query);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(lode_encoder_embed(enc, &texts[i], 1, &opts, one, NULL, &err), LODE_OK);
+        assert_memory_equal(one, query + i * DIM, sizeof one);
     }
-    lode_lanes_leave(&lanes);
-    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
-    const int want[] = {2, 3, 0, 1};
-    assert_memory_equal(order, want, sizeof want);
-    lode_lanes_release(&lanes);
-}
-
-static void waiting_ingest_gets_a_turn_after_many_queries(void **state)
-{
-    struct lode_lanes lanes;
-    (void)state;
-    lode_lanes_init(&lanes);
-    lanes.next[LODE_LANE_INGEST] = 1; /* one ingest call waits */
-    for (unsigned i = 0; i < LODE_LANE_STREAK; i++) {
-        lode_lanes_enter(&lanes, LODE_LANE_QUERY);
-        lode_lanes_leave(&lanes);
-    }
-    assert_int_equal(lanes.streak, LODE_LANE_STREAK);
-    lanes.next[LODE_LANE_INGEST] = 0;
-    lode_lanes_enter(&lanes, LODE_LANE_INGEST);
-    assert_int_equal(lanes.streak, 0);
-    lode_lanes_leave(&lanes);
-    lode_lanes_release(&lanes);
+    lode_encoder_close(enc);
 }
 
 /* --- fingerprints --- */
@@ -420,8 +393,8 @@ int main(void)
         IN_FOLDER(a_cancelled_call_ends_without_result),
         IN_FOLDER(prompts_stand_in_front_of_the_text),
         IN_FOLDER(concurrent_callers_get_their_own_vectors),
-        cmocka_unit_test(queries_go_before_ingest_that_came_first),
-        cmocka_unit_test(waiting_ingest_gets_a_turn_after_many_queries),
+        IN_FOLDER(a_call_whose_deadline_has_passed_does_not_begin),
+        IN_FOLDER(both_lanes_give_the_same_vectors),
         IN_FOLDER(every_part_of_a_model_changes_its_fingerprint),
         IN_FOLDER(any_weight_byte_changes_the_fingerprint),
         IN_FOLDER(weights_that_are_not_finite_are_refused),

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Joins concurrent callers of one lane into runs. Callers queue their tokenised texts and sleep;
+ * one of them at a time leads: it takes what waits, up to a bound in milliseconds, runs it as one
+ * batch, wakes those whose texts are done, and hands on when its own are. So a lone caller never
+ * changes threads, there is no waiting window, and batches grow by themselves while the threads are
+ * busy. A lane may have a thread of its own that leads instead (lane.c). */
+#ifndef LODE_ENCODER_BATCHER_H
+#define LODE_ENCODER_BATCHER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/metrics.h"
+#include "base/thread.h"
+#include "encoder/batch.h"
+
+/* One caller's texts. On its stack; the batcher's from submit until it returns. */
+struct lode_call {
+    struct lode_batch_text *texts; /* taken from the front */
+    size_t count;
+    const struct lode_cancel *cancel; /* may be NULL */
+    uint64_t deadline_ns;             /* 0: none */
+    /* the batcher's own: */
+    struct lode_call *next, *prev;
+    pthread_cond_t wake;
+    size_t taken, running; /* texts handed to runs so far; of these, in the one under way */
+    uint64_t queued_ns;
+    bool leads, finished;
+    enum lode_code rc;
+    struct lode_err err;
+};
+
+/* Computes the texts: fills out of each, or sets bad. An error is every text's. */
+typedef enum lode_code (*lode_run_fn)(void *arg, struct lode_batch_text *const *texts, size_t count,
+                                      struct lode_err *err);
+
+struct lode_batcher_metrics { /* borrowed; all NULL without a registry */
+    struct lode_counter *waiting, *wait_seconds, *run_seconds, *run_tokens, *run_texts;
+    struct lode_counter *full, *late, *canceled, *rate;
+};
+
+struct lode_batcher_opts {
+    lode_run_fn run;
+    void *arg;
+    unsigned threads;   /* that a run keeps busy */
+    unsigned run_ms;    /* a run is cut to take no longer, if no single text does */
+    size_t waiting_max; /* tokens; more callers are refused */
+    unsigned calls_max; /* callers at once; more are refused */
+    bool served;        /* a thread calls lode_batcher_serve; callers do not lead */
+    struct lode_metrics *metrics;
+    const char *lane; /* label of the metrics */
+};
+
+struct lode_batcher {
+    struct lode_batcher_opts opts;
+    pthread_mutex_t lock;           /* guards all below, and the batcher's fields of queued calls */
+    pthread_cond_t work;            /* served: something waits, or stop */
+    struct lode_call *first, *last; /* with texts that no run has taken */
+    size_t waiting;                 /* tokens of these texts */
+    unsigned calls;                 /* admitted and not yet left */
+    bool leading;                   /* somebody runs, or has been woken to */
+    bool stop;
+    double rate;                    /* tokens a second of recent runs; 0: none yet */
+    struct lode_batch_text **batch; /* room for LODE_RUN_TEXTS_MAX; the leader's */
+    struct lode_batcher_metrics metrics;
+};
+
+enum lode_code lode_batcher_init(struct lode_batcher *b, const struct lode_batcher_opts *opts,
+                                 struct lode_err *err);
+void lode_batcher_release(struct lode_batcher *b); /* zeroed or no longer used */
+
+/* Before the work of a call begins: LODE_EBUSY with err->retry_s when the lane is full, unless
+ * patient. Else lode_batcher_leave must follow. */
+enum lode_code lode_batcher_enter(struct lode_batcher *b, bool patient, struct lode_err *err);
+void lode_batcher_leave(struct lode_batcher *b);
+
+/* Returns when all texts are done, or with the first reason why not: LODE_ETIMEOUT, LODE_ECANCELED
+ * (some may be done), or what the run said. texts[i].bad is for the caller to look at. Between
+ * enter and leave, as often as wanted. */
+enum lode_code lode_batcher_submit(struct lode_batcher *b, struct lode_call *call,
+                                   struct lode_err *err);
+
+/* Leads until lode_batcher_stop. */
+void lode_batcher_serve(struct lode_batcher *b);
+void lode_batcher_stop(struct lode_batcher *b); /* no call may be under way */
+
+#endif
