@@ -52,7 +52,9 @@ class Server:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.proc = subprocess.Popen([LODE, "serve", "--data", data, "--port", str(self.port)], env=ENV, stdout=subprocess.DEVNULL)
+        # Without the cache: a question that is asked again would not be embedded again.
+        self.proc = subprocess.Popen([LODE, "serve", "--data", data, "--port", str(self.port), "--embed-cache", "0"],
+                                     env=ENV, stdout=subprocess.DEVNULL)
         self.http = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def call(self, method, path, body=None):
