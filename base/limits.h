@@ -90,9 +90,11 @@ enum {
     /* api */
     LODE_API_ARENA_MAX =
         512 << 20, /* bytes of one request's working memory; far above what a full body needs */
-    LODE_QUERY_LANE_TEXTS = 8, /* texts; a larger embeddings request goes with the ingest lane, so
+    LODE_QUERY_LANE_TEXTS = 8,  /* texts; a larger embeddings request goes with the ingest lane, so
                                   that it does not hold up queries */
-    LODE_JOB_WAIT_MS = 25000,  /* ms a request waits for its job; then 202 and the job's state */
+    LODE_TIMEOUT_DEFAULT = 300, /* seconds; clients and proxies have given up by then */
+    LODE_TIMEOUT_MAX = 86400,   /* seconds of ?timeout= and --request-timeout: a day */
+    LODE_JOB_WAIT_MS = 25000,   /* ms a request waits for its job; then 202 and the job's state */
 
     /* http */
     LODE_HTTP_LINE_MAX = 8192,           /* bytes of the request line */

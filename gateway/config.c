@@ -33,6 +33,12 @@ static const struct config_key keys[] = {
      "MiB of vectors of texts kept in memory by the server, and four times as much on disk; 0 = "
      "none, and documents are embedded anew",
      KEY_NUMBER, FIELD(embed_cache_mib), 0, 65536, NULL},
+    {"request-timeout", "LODE_REQUEST_TIMEOUT",
+     "seconds until a request that waits for the model is given up; 0 = never", KEY_NUMBER,
+     FIELD(request_timeout), 0, LODE_TIMEOUT_MAX, NULL},
+    {"bulk-requests", "LODE_BULK_REQUESTS",
+     "bulk embedding requests served at once, others are told to come back; 0 = 16", KEY_NUMBER,
+     FIELD(bulk_requests), 0, 4096, NULL},
     {"dtype", "LODE_DTYPE", "number type of the encoder: auto, f32, bf16, int8", KEY_CHOICE,
      FIELD(dtype), 0, 0, "auto f32 bf16 int8"},
     {"device", "LODE_DEVICE", "where the encoder runs: auto, cpu", KEY_TEXT, FIELD(device), 0, 0,
@@ -104,6 +110,7 @@ enum lode_code lode_config_load(struct lode_config *c, struct lode_err *err)
                               .host = "127.0.0.1",
                               .port = 8080,
                               .embed_cache_mib = 64,
+                              .request_timeout = LODE_TIMEOUT_DEFAULT,
                               .dtype = "auto",
                               .device = "auto",
                               .log = "warn"};

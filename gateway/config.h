@@ -20,6 +20,8 @@ struct lode_config {
     unsigned threads;         /* of the encoder; 0 = one per processor */
     unsigned embed_cache_mib; /* of vectors in memory; LODE_EMBED_CACHE_ON_DISK times it in the data
                                  file; 0: no cache of any kind */
+    unsigned request_timeout; /* seconds for a request that waits for the model; 0: no bound */
+    unsigned bulk_requests;   /* embedded at once by the server; 0 = LODE_INGEST_CALLS_MAX */
     char dtype[16];           /* "auto", "f32", "bf16", "int8" */
     char device[16];          /* "auto", "cpu" ... */
     char url[512];            /* of a server to speak to instead of opening the data; "": none */

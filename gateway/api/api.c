@@ -88,7 +88,8 @@ enum lode_code lode_api_start(const struct lode_api_opts *opts, struct lode_api 
                                         .authenticate = authenticate,
                                         .fail = lode_api_fail,
                                         .server_name = "lode/" LODE_VERSION,
-                                        .metrics = opts->app->metrics};
+                                        .metrics = opts->app->metrics,
+                                        .request_ms = opts->timeout_s * 1000};
     rc = lode_http_start(&http, &api->http, err);
 done:
     if (rc) {

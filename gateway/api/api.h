@@ -11,8 +11,9 @@ struct lode_api;
 
 struct lode_api_opts {
     const struct lode_app *app; /* borrowed, outlives the API; store, index and searcher are open */
-    const char *host; /* an address; other than loopback only when the store holds a key */
-    unsigned port;    /* 0 = any free one */
+    const char *host;   /* an address; other than loopback only when the store holds a key */
+    unsigned port;      /* 0 = any free one */
+    unsigned timeout_s; /* of a request that waits for the model; 0 = none */
 };
 
 /* LODE_EFORBIDDEN: host is not a loopback address and there is no API key yet (the message says how

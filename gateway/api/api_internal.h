@@ -49,6 +49,9 @@ enum lode_code lode_api_collection_now(const struct lode_request *req, struct lo
 /* ?name=true|false (absent: fallback). */
 enum lode_code lode_api_query_bool(const struct lode_request *req, const char *name, bool fallback,
                                    bool *out, struct lode_err *err);
+/* When the client stops waiting: the server's bound, or ?timeout=SECONDS if that is sooner. */
+enum lode_code lode_api_deadline(const struct lode_request *req, uint64_t *deadline_ns,
+                                 struct lode_err *err);
 void lode_api_fail(const struct lode_request *req, int status, const struct lode_err *err,
                    struct lode_reply *reply); /* api_error.c: lode_http_opts.fail */
 

@@ -110,3 +110,19 @@ enum lode_code lode_api_query_bool(const struct lode_request *req, const char *n
                          name, LODE_STR_ARG(v));
     return LODE_OK;
 }
+
+enum lode_code lode_api_deadline(const struct lode_request *req, uint64_t *deadline_ns,
+                                 struct lode_err *err)
+{
+    const struct lode_str v = lode_request_query(req, "timeout");
+    uint64_t seconds;
+    *deadline_ns = req->deadline_ns;
+    if (!v.ptr) return LODE_OK;
+    if (!lode_str_u64(v, LODE_TIMEOUT_MAX, &seconds) || seconds == 0)
+        return lode_fail(err, LODE_EINVAL,
+                         "timeout: must be whole seconds from 1 to %d, not '" LODE_STR_FMT "'",
+                         LODE_TIMEOUT_MAX, LODE_STR_ARG(v));
+    const uint64_t asked = lode_now_ns() + seconds * 1000000000u;
+    if (*deadline_ns == 0 || asked < *deadline_ns) *deadline_ns = asked;
+    return LODE_OK;
+}

@@ -101,6 +101,8 @@ static enum lode_code read_request(const struct lode_request *req, struct lode_j
     LODE_TRY(lode_api_selector(lode_jv_get(root, "with_payload"), false, "with_payload",
                                &q->payload, err));
     LODE_TRY(lode_filter_parse(lode_jv_get(root, "filter"), "filter", &q->filter, err));
+    LODE_TRY(lode_api_deadline(req, &q->search.deadline_ns, err));
+    q->search.cancel = req->gone;
     q->search.collection = req->params[0];
     q->search.limit = (uint32_t)limit;
     q->search.offset = (uint32_t)offset;

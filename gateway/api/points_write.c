@@ -157,6 +157,7 @@ static enum lode_code embed_texts(struct upsert *u, const struct lode_request *r
     opts.role = LODE_TEXT_DOCUMENT;
     opts.lane = LODE_LANE_INGEST;
     opts.cancel = req->gone;
+    LODE_TRY(lode_api_deadline(req, &opts.deadline_ns, err));
     LODE_TRY(lode_embedder_embed(u->api->app->embedder, u->texts, u->text_count, &opts,
                                  LODE_KEEP_MEMORY, made, reports, err));
     for (size_t t = 0; t < u->text_count; t++) {

@@ -5,9 +5,9 @@
 
 enum { KIB = 1024, SMALL = 1024 * KIB, BULK = LODE_HTTP_BODY_MAX };
 
-/* Query parameters by kind of route. Qdrant's ordering, consistency and timeout mean nothing on one
- * node whose writes are done when they are answered: clients send them, so they are let pass.
- * Pages and probes take any. */
+/* Query parameters by kind of route. Qdrant's ordering and consistency mean nothing on one node
+ * whose writes are done when they are answered: clients send them, so they are let pass. timeout is
+ * heeded where the model or a search may take long. Pages and probes take any. */
 static const char *const none[] = {NULL};
 static const char *const reads[] = {"consistency", "timeout", NULL};
 static const char *const writes[] = {"wait", "ordering", "timeout", NULL};

@@ -44,6 +44,8 @@ static enum lode_code read_search(const struct lode_request *req, const struct l
     LODE_TRY(lode_jopt_bool(root, "", "per_document", &s->best_chunk_per_document, err));
     LODE_TRY(lode_jopt_f64(root, "", "score_threshold", -1e30, 1e30, &threshold, err));
     LODE_TRY(read_mode(root, &s->mode, err));
+    LODE_TRY(lode_api_deadline(req, &s->deadline_ns, err));
+    s->cancel = req->gone;
     s->collection = req->params[0];
     s->limit = (uint32_t)limit;
     s->offset = (uint32_t)offset;

@@ -13,6 +13,8 @@ static const struct cli_flag flags[] = {
     {"port", 'p', "N", "port to listen on (8080; 0: any free one)"},
     {"threads", 't', "N", "threads of the encoder"},
     CLI_DTYPE_FLAG,
+    {"request-timeout", 0, "S", "seconds until a request is given up (300; 0: never)"},
+    {"bulk-requests", 0, "N", "bulk embedding requests at once (16); others get 429"},
     {"embed-cache", 0, "MIB",
      "memory for vectors of texts (64), and 4 times as much on disk; 0: none"},
     {NULL, 0, NULL, NULL}};
@@ -41,8 +43,10 @@ static int serve_with(struct cli *cli, struct lode_app *app, const struct lode_c
 {
     struct lode_api *api = NULL;
     struct lode_err err = LODE_ERR_INIT;
-    const struct lode_api_opts opts = {
-        .app = app, .host = cli->config.host, .port = cli->config.port};
+    const struct lode_api_opts opts = {.app = app,
+                                       .host = cli->config.host,
+                                       .port = cli->config.port,
+                                       .timeout_s = cli->config.request_timeout};
     if (lode_api_start(&opts, &api, &err)) {
         lode_cli_fail(&err);
         return CLI_DATA;

@@ -3,6 +3,7 @@
  * Everything here is quick and runs on the loop. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "gateway/http/grammar.h"
 #include "gateway/http/loop.h"
@@ -113,6 +114,8 @@ bool lode_exchange_submit(struct lode_exchange *x)
     struct lode_http *h = x->loop->http;
     x->req.body = lode_buf_str(&x->in.body);
     x->keep_alive = x->in.keep_alive;
+    if (h->opts.request_ms)
+        x->req.deadline_ns = lode_now_ns() + h->opts.request_ms * (uint64_t)1000000;
     if (x->route->flags & LODE_ROUTE_INLINE) {
         lode_exchange_run(x, &h->opts, &x->loop->scratch);
         return false;

@@ -41,6 +41,7 @@ struct lode_request { /* borrowed by the handler until it returns */
     char key_id[LODE_KEY_ID_TEXT];  /* "" without a key */
     struct lode_arena *arena;       /* for the handler; dies with the request */
     uint64_t received_ns;           /* lode_now_ns when the first byte came */
+    uint64_t deadline_ns;           /* when its answer is too late, by opts.request_ms; 0: never */
     const struct lode_cancel *gone; /* set when the client has gone */
     void *app;                      /* lode_http_opts.app */
 };
@@ -90,6 +91,8 @@ struct lode_http_opts {
     /* 0 = the bound of base/limits.h; tests set shorter ones. */
     unsigned headers_ms, body_ms, write_ms, idle_ms, linger_ms;
     unsigned connections_max, queue_max;
+    unsigned
+        request_ms; /* from a whole request to its answer, for handlers to heed; 0 = no bound */
 };
 /* Copies opts; what it points to must live until lode_http_stop. */
 enum lode_code lode_http_start(const struct lode_http_opts *opts, struct lode_http **out,

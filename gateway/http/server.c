@@ -13,8 +13,8 @@
 enum {
     CPUS_PER_LOOP = 4,   /* a loop only moves bytes: the handlers need the processors */
     WORKERS_PER_CPU = 4, /* handlers wait for the writer, the disk and the encoder */
-    WORKERS_MIN = 8,
-    FILES_PERCENT = 80, /* of the descriptors may be connections */
+    WORKERS_MIN = 32,    /* that many texts of callers can be joined in one run of the encoder */
+    FILES_PERCENT = 80,  /* of the descriptors may be connections */
     STOP_POLL_MS = 5
 };
 

@@ -66,6 +66,8 @@ static enum lode_code handle(struct lode_exchange *x, const struct lode_http_opt
                              struct lode_reply *reply, struct lode_err *err)
 {
     if (lode_canceled(&x->gone)) return lode_fail(err, LODE_ECANCELED, "the client has gone");
+    if (x->req.deadline_ns && lode_now_ns() > x->req.deadline_ns)
+        return lode_fail(err, LODE_ETIMEOUT, "the request waited too long for its turn");
     LODE_TRY(check_role(x, opts, err));
     if (x->route->query) LODE_TRY(lode_request_query_only(&x->req, x->route->query, err));
     LODE_TRY(x->route->handler(&x->req, reply, err));

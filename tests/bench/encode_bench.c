@@ -128,7 +128,7 @@ static enum lode_code run_rounds(struct lode_encoder *enc, const struct bench *b
     float *out = lode_calloc(load->count * dim, sizeof *out);
     double *ms = lode_calloc(calls * b->rounds, sizeof *ms), best = 1e30;
     enum lode_code rc = report && out && ms ? LODE_OK : lode_fail_nomem(err, 0, "the bench");
-    opts.lane = LODE_LANE_INGEST;
+    opts.lane = LODE_LANE_QUERY; /* at full priority: ingest runs at a lower one */
     size_t n = 0, tokens = 0;
     for (size_t r = 0; r <= b->rounds && !rc; r++) { /* round 0 warms up */
         const uint64_t start = lode_now_ns();
