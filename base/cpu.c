@@ -32,11 +32,14 @@ static unsigned detect(void)
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if (!(b & bit_AVX2) || !(b & bit_BMI2)) return 0;
     bits |= LODE_CPU_AVX2;
+    unsigned a1 = 0, b1, c1, d1;
+    if (a >= 1) (void)__get_cpuid_count(7, 1, &a1, &b1, &c1, &d1); /* a: the last subleaf */
+    if (a1 & (1u << 4)) bits |= LODE_CPU_AVX_VNNI;
     unsigned base512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if ((saved & ZMM) != ZMM || (b & base512) != base512) return bits;
     bits |= LODE_CPU_AVX512;
     if (c & bit_AVX512VNNI) bits |= LODE_CPU_AVX512_VNNI;
-    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5))) bits |= LODE_CPU_AVX512_BF16;
+    if (a1 & (1u << 5)) bits |= LODE_CPU_AVX512_BF16;
     return bits;
 }
 #elif defined(__aarch64__)
@@ -73,6 +76,7 @@ const char *lode_cpu_name(void)
     if (bits & LODE_CPU_AVX512_BF16) return "avx512-bf16";
     if (bits & LODE_CPU_AVX512_VNNI) return "avx512-vnni";
     if (bits & LODE_CPU_AVX512) return "avx512";
+    if (bits & LODE_CPU_AVX_VNNI) return "avx-vnni";
     if (bits & LODE_CPU_AVX2) return "avx2";
     if (bits & LODE_CPU_NEON) return "neon";
     return "ref";

@@ -10,7 +10,8 @@ enum {
     LODE_CPU_AVX512 = 1 << 1,      /* F, BW, DQ, VL, with AVX2 */
     LODE_CPU_AVX512_VNNI = 1 << 2, /* with AVX512 */
     LODE_CPU_AVX512_BF16 = 1 << 3, /* with AVX512 */
-    LODE_CPU_NEON = 1 << 4
+    LODE_CPU_NEON = 1 << 4,
+    LODE_CPU_AVX_VNNI = 1 << 5 /* vpdpbusd on 256 bits, with AVX2 */
 };
 unsigned lode_cpu(void);         /* bits; the same all through the process */
 const char *lode_cpu_name(void); /* "avx512-vnni" ...: for logs and benches, static */

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "encoder/cpu/simd_math.h"
+
 #define VECS       2
 #define ROWS       6
 #define UNIT       2
@@ -15,7 +17,6 @@
 #define LOWP_TABLE lode_bf16_avx2
 #define LOWP_ISA   "avx2, widened"
 #define LOWP_NEEDS LODE_CPU_AVX2
-#define LOWP_HEADS NULL
 
 typedef __m256 va;
 
@@ -40,16 +41,22 @@ static inline __attribute__((always_inline)) void tile_step(va (*sums)[VECS], si
 {
     const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
     vf w[VECS];
+    UNROLL
     for (size_t v = 0; v < VECS; v++)
         w[v] = _mm256_castsi256_ps(_mm256_slli_epi32(pairs_at(b, v), 16));
+    UNROLL
     for (size_t r = 0; r < R; r++) {
         const vf x = _mm256_broadcast_ss((const float *)(const void *)(a + r * row_bytes));
+        UNROLL
         for (size_t v = 0; v < VECS; v++) sums[r][v] = vf_fma(x, w[v], sums[r][v]);
     }
+    UNROLL
     for (size_t v = 0; v < VECS; v++)
         w[v] = _mm256_castsi256_ps(_mm256_and_si256(pairs_at(b, v), upper));
+    UNROLL
     for (size_t r = 0; r < R; r++) {
         const vf x = _mm256_broadcast_ss((const float *)(const void *)(a + r * row_bytes) + 1);
+        UNROLL
         for (size_t v = 0; v < VECS; v++) sums[r][v] = vf_fma(x, w[v], sums[r][v]);
     }
 }

@@ -87,7 +87,7 @@ struct lode_gemm_ops {
     double (*spin)(const struct lode_gemm *g);
     /* "avx512-vnni" ...: the instructions that run */
     const char *(*describe)(const struct lode_gemm *g);
-    /* A head by the product's own instructions; NULL, or NULL returned: that of lode_cpu_ops. */
+    /* Attention in the product's precision; NULL, or NULL returned: that of lode_cpu_ops. */
     const struct lode_head_ops *(*heads)(const struct lode_gemm *g);
 };
 
@@ -147,8 +147,7 @@ struct lode_lowp_ops {
     /* y[:, panels] = act(x w^T + bias) */
     void (*product)(const struct lode_lowp_panels *w, const void *x, size_t row_bytes, size_t rows,
                     float *y);
-    double (*spin)(void);              /* as in lode_gemm_ops */
-    const struct lode_head_ops *heads; /* NULL: none of its own */
+    double (*spin)(void); /* as in lode_gemm_ops */
 };
 
 extern const struct lode_lowp_ops lode_int8_ref, lode_bf16_ref;
@@ -156,6 +155,7 @@ extern const struct lode_lowp_ops lode_int8_ref, lode_bf16_ref;
 extern const struct lode_lowp_ops lode_int8_avx2, lode_int8_avxvnni, lode_int8_avx512,
     lode_int8_vnni;
 extern const struct lode_lowp_ops lode_bf16_avx2, lode_bf16_avx512, lode_bf16_native;
+extern const struct lode_head_ops lode_heads_bf16; /* needs AVX512-BF16 */
 #endif
 /* Best first: all kernels of this build that run on this processor at this level or below it (NULL:
  * any). Returns how many; list has room for LODE_LOWP_MAX. */

@@ -22,15 +22,19 @@ struct lowp_linear {
 
 struct lode_gemm {
     const struct lode_lowp_ops *ops;
+    const struct lode_head_ops *heads; /* NULL: none in this precision */
 };
 
 /* --- the choice --- */
 
 static const struct lode_lowp_ops *const kernels[] = {/* best first */
 #if defined(__x86_64__)
-                                                      &lode_int8_avx2, &lode_bf16_avx2,
+                                                      &lode_int8_vnni,    &lode_int8_avx512,
+                                                      &lode_int8_avxvnni, &lode_int8_avx2,
+                                                      &lode_bf16_native,  &lode_bf16_avx512,
+                                                      &lode_bf16_avx2,
 #endif
-                                                      &lode_int8_ref, &lode_bf16_ref};
+                                                      &lode_int8_ref,     &lode_bf16_ref};
 
 /* What a forced level allows; NULL allows all. */
 static unsigned bits_of(const char *level)
@@ -51,6 +55,15 @@ size_t lode_lowp_list(enum lode_precision precision, const char *level,
         list[n++] = kernels[i];
     }
     return n;
+}
+
+static const struct lode_head_ops *heads_for(const char *level)
+{
+#if defined(__x86_64__)
+    if (lode_cpu() & bits_of(level) & LODE_CPU_AVX512_BF16) return &lode_heads_bf16;
+#endif
+    (void)level;
+    return NULL;
 }
 
 static enum lode_code lowp_open(const struct lode_cpu_ops *cpu, enum lode_precision precision,
@@ -74,6 +87,7 @@ static enum lode_code lowp_open(const struct lode_cpu_ops *cpu, enum lode_precis
         return lode_fail(err, LODE_EINTERNAL, "no %s product works on this processor",
                          lode_precision_name(precision));
     }
+    g->heads = heads_for(level);
     *out = g;
     return LODE_OK;
 }
@@ -90,7 +104,7 @@ static const char *lowp_describe(const struct lode_gemm *g)
 
 static const struct lode_head_ops *lowp_heads(const struct lode_gemm *g)
 {
-    return g->ops->heads;
+    return g->heads;
 }
 
 static double lowp_spin(const struct lode_gemm *g)

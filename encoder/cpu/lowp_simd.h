@@ -9,7 +9,7 @@
  *   tile_step()    sums[r][v] += unit a of row r times unit b of column vector v, all r and v
  *   LOWP_LEVELS    int8 only: the largest activation code
  *   store_codes()  int8 only: 4 vectors in [0, LOWP_LEVELS], rounded, as bytes
- *   LOWP_TABLE, LOWP_ISA, LOWP_NEEDS, LOWP_HEADS   the table to define and what is in it
+ *   LOWP_TABLE, LOWP_ISA, LOWP_NEEDS   the table to define and what is in it
  *
  * A row's sums are the same whatever rows stand beside it: integers in int8, one order in bf16. */
 #include <math.h>
@@ -73,14 +73,17 @@ static inline __attribute__((always_inline)) void tile(const struct tile_args *t
     const char *a = t->a + HEAD_BYTES, *b = t->b;
     const size_t row_bytes = t->row_bytes;
     for (size_t i = 0; i < t->ahead_lines; i++) __builtin_prefetch(t->ahead + i * CACHE_LINE, 0, 2);
-    for (size_t r = 0; r < R; r++)
-        for (size_t v = 0; v < VECS; v++) sums[r][v] = va_zero();
+    UNROLL
+    for (size_t r = 0; r < R; r++) UNROLL
+    for (size_t v = 0; v < VECS; v++) sums[r][v] = va_zero();
     for (size_t k = t->units; k > 0; k--) {
         tile_step(sums, R, a, row_bytes, b);
         a += UNIT_BYTES;
         b += STEP_BYTES;
     }
+    UNROLL
     for (size_t r = 0; r < R; r++) {
+        UNROLL
         for (size_t v = 0; v < VECS; v++) {
             vf value = result_of(t, sums[r][v], r, v * LANES);
             if (gelu) value = gelu_erf_of(value);
@@ -173,17 +176,19 @@ static double spin(void)
     float sink[LANES];
     memset(a, 0, sizeof a);
     memset(b, 0, sizeof b);
-    for (size_t r = 0; r < ROWS; r++)
-        for (size_t v = 0; v < VECS; v++) sums[r][v] = va_zero();
+    UNROLL
+    for (size_t r = 0; r < ROWS; r++) UNROLL
+    for (size_t v = 0; v < VECS; v++) sums[r][v] = va_zero();
     for (size_t i = 0; i < SPIN_STEPS; i++) {
         __asm__ volatile("" ::: "memory");
         tile_step(sums, ROWS, a, UNIT_BYTES, b);
     }
-    for (size_t r = 0; r < ROWS; r++)
-        for (size_t v = 0; v < VECS; v++) {
-            vf_store(sink, va_float(sums[r][v]));
-            __asm__ volatile("" ::"m"(sink));
-        }
+    UNROLL
+    for (size_t r = 0; r < ROWS; r++) UNROLL
+    for (size_t v = 0; v < VECS; v++) {
+        vf_store(sink, va_float(sums[r][v]));
+        __asm__ volatile("" ::"m"(sink));
+    }
     return (double)SPIN_STEPS * ROWS * PANEL * UNIT;
 }
 
@@ -284,5 +289,4 @@ const struct lode_lowp_ops LOWP_TABLE = {.isa = LOWP_ISA,
                                          .element = ELEMENT,
                                          .prepare = prepare,
                                          .product = product,
-                                         .spin = spin,
-                                         .heads = LOWP_HEADS};
+                                         .spin = spin};
