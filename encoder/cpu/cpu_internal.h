@@ -111,16 +111,28 @@ extern const struct lode_gemm_ops lode_gemm_lowp;   /* bf16 and int8 */
  *
  * where the sum of products is an exact integer, and the second sum is known at load. A row keeps
  * its own range, no calibration is needed, and a vector does not depend on its neighbours.
- * levels is 255, or 127 where the processor's u8 x s8 product saturates at 16 bits.
+ * Where the processor's u8 x s8 product adds pairs in 16 bits with saturation, pair_max is 128: the
+ * weights' steps are then as large as keeps |code| + |code| of each pair below it, so that
+ * 255 * 128 = 32,640 fits and every sum is exact. (Activations of 7 bits would fit too, but rows
+ * with one huge value, as [CLS] has them, then lose the mark of cosine 0.99 in short texts.)
+ *
+ * One element may stand far out of its row: [CLS] rows have such a one in every layer. Where leaving
+ * it out halves the row's range or better, its code is 0 and what it has above low, the excess, is
+ * multiplied apart:
+ *
+ *   y += excess * scale[c] * code of the column's weight for that element
  *
  * bf16: products exact, sums in f32; scale and shift are not used. */
 
 struct lode_row_head { /* in front of a row of int8 codes */
     float step, low;
+    float excess; /* 0, or what element `special` has above low; its code is 0 then */
+    uint32_t special;
 };
 enum {
     LODE_ROW_HEAD_BYTES = 64, /* keeps the codes aligned */
-    LODE_WEIGHT_LEVELS = 127
+    LODE_WEIGHT_LEVELS = 127,
+    LODE_ROW_SPECIAL = 2 /* how much smaller the range must be for an element to be left out */
 };
 /* A row or column that spans less is taken as constant: its inverse would overflow. */
 #define LODE_ROW_RANGE_MIN 1e-30f
@@ -138,11 +150,12 @@ struct lode_lowp_panels {
 struct lode_lowp_ops {
     const char *isa;
     enum lode_precision precision;
-    unsigned needs;  /* lode_cpu() bits */
-    size_t panel;    /* columns */
-    size_t unit;     /* elements of a 32-bit step */
-    unsigned levels; /* int8: the largest activation code */
-    size_t element;  /* bytes of a prepared activation; before it, int8 has a lode_row_head */
+    unsigned needs;    /* lode_cpu() bits */
+    size_t panel;      /* columns */
+    size_t unit;       /* elements of a 32-bit step */
+    unsigned levels;   /* int8: the largest activation code */
+    unsigned pair_max; /* int8: what two adjacent codes of a column may add up to; 0: no bound */
+    size_t element;    /* bytes of a prepared activation; before it, int8 has a lode_row_head */
     void (*prepare)(const float *x, size_t rows, size_t width, void *prepared, size_t row_bytes);
     /* y[:, panels] = act(x w^T + bias) */
     void (*product)(const struct lode_lowp_panels *w, const void *x, size_t row_bytes, size_t rows,

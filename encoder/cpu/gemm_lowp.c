@@ -4,6 +4,7 @@
 #include "encoder/cpu/cpu_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -127,24 +128,37 @@ static void lowp_drop(struct lode_linear *lin)
 static int32_t pack_codes(const struct lode_lowp_ops *ops, const float *w, size_t in, float inverse,
                           int8_t *to)
 {
-    int32_t sum = 0;
+    int32_t sum = 0, left = 0; /* left: what the pair's first code leaves the second */
     for (size_t k = 0; k < in; k++) {
-        const int8_t code = (int8_t)lrintf(w[k] * inverse);
-        to[k / ops->unit * ops->panel * ops->unit + k % ops->unit] = code;
+        int32_t code = (int32_t)lrintf(w[k] * inverse);
+        if (ops->pair_max && k % 2 == 0) left = (int32_t)ops->pair_max - abs(code);
+        if (ops->pair_max && k % 2 == 1) /* both rounded up: one too many */
+            code = code > left ? left : code < -left ? -left : code;
+        to[k / ops->unit * ops->panel * ops->unit + k % ops->unit] = (int8_t)code;
         sum += code;
     }
     return sum;
 }
 
+/* The step of a column's codes: the largest is LODE_WEIGHT_LEVELS, and no pair exceeds pair_max. */
+static float weight_step(const struct lode_lowp_ops *ops, const float *w, size_t in)
+{
+    float largest = 0, pair = 0;
+    for (size_t k = 0; k < in; k++) {
+        largest = fmaxf(largest, fabsf(w[k]));
+        if (k % 2) pair = fmaxf(pair, fabsf(w[k]) + fabsf(w[k - 1]));
+    }
+    const float step = largest / LODE_WEIGHT_LEVELS;
+    return ops->pair_max ? fmaxf(step, pair / (float)ops->pair_max) : step;
+}
+
 static void pack_int8(const struct lode_lowp_ops *ops, const float *w, size_t in, int8_t *to,
                       float *scale, float *shift)
 {
-    float largest = 0;
-    for (size_t k = 0; k < in; k++) largest = fmaxf(largest, fabsf(w[k]));
-    const bool spread = largest > LODE_ROW_RANGE_MIN;
-    const float inverse = spread ? LODE_WEIGHT_LEVELS / largest : 0;
-    *scale = spread ? largest / LODE_WEIGHT_LEVELS : 0;
-    *shift = *scale * (float)pack_codes(ops, w, in, inverse, to);
+    const float step = weight_step(ops, w, in);
+    const bool spread = step > LODE_ROW_RANGE_MIN;
+    *scale = spread ? step : 0;
+    *shift = *scale * (float)pack_codes(ops, w, in, spread ? 1 / step : 0, to);
 }
 
 static void pack_bf16(const struct lode_lowp_ops *ops, const float *w, size_t in, uint16_t *to)
@@ -271,9 +285,9 @@ bool lode_lowp_works(const struct lode_lowp_ops *ops)
     struct lode_linear *lin = NULL;
     struct lode_err err = LODE_ERR_INIT;
     lode_check(out <= CHECK_OUT_MAX);
+    const int top = ops->pair_max ? (int)ops->pair_max / 2 : LODE_WEIGHT_LEVELS;
     for (size_t i = 0; i < out * CHECK_IN; i++)
-        weight[i] =
-            check_value(i / CHECK_IN, i % CHECK_IN, -LODE_WEIGHT_LEVELS, LODE_WEIGHT_LEVELS);
+        weight[i] = check_value(i / CHECK_IN, i % CHECK_IN, -top, top);
     for (size_t c = 0; c < out; c++) bias[c] = (float)c;
     const struct lode_linear_spec spec = {
         .weight = weight, .bias = bias, .in = CHECK_IN, .out = (uint32_t)out, .act = LODE_ACT_NONE};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* int8 products in AVX2, tiles of 6 x 16. vpmaddubsw adds two products u8 x s8 in 16 bits with
- * saturation: activations keep to 7 bits, so that 2 * 127 * 127 fits and every sum is exact.
+ * saturation: pairs of weights keep to 128 in all, so that 255 * 128 fits and every sum is exact.
  *
  * The three instructions are inline assembly because gcc 12 keeps too few sums in registers
  * otherwise (half the speed). Built with -mavx2 -mfma. */
@@ -12,14 +12,15 @@
 
 #include "encoder/cpu/simd_math.h"
 
-#define VECS        2
-#define ROWS        6
-#define UNIT        4
-#define ELEMENT     1
-#define LOWP_LEVELS 127
-#define LOWP_TABLE  lode_int8_avx2
-#define LOWP_ISA    "avx2"
-#define LOWP_NEEDS  LODE_CPU_AVX2
+#define VECS          2
+#define ROWS          6
+#define UNIT          4
+#define ELEMENT       1
+#define LOWP_LEVELS   255
+#define LOWP_PAIR_MAX 128
+#define LOWP_TABLE    lode_int8_avx2
+#define LOWP_ISA      "avx2"
+#define LOWP_NEEDS    LODE_CPU_AVX2
 
 #include "encoder/cpu/int8_avx2.h"
 

@@ -9,14 +9,15 @@
 
 #include "encoder/cpu/simd_math.h"
 
-#define VECS        2
-#define ROWS        8
-#define UNIT        4
-#define ELEMENT     1
-#define LOWP_LEVELS 127
-#define LOWP_TABLE  lode_int8_avx512
-#define LOWP_ISA    "avx512"
-#define LOWP_NEEDS  LODE_CPU_AVX512
+#define VECS          2
+#define ROWS          8
+#define UNIT          4
+#define ELEMENT       1
+#define LOWP_LEVELS   255
+#define LOWP_PAIR_MAX 128
+#define LOWP_TABLE    lode_int8_avx512
+#define LOWP_ISA      "avx512"
+#define LOWP_NEEDS    LODE_CPU_AVX512
 
 #include "encoder/cpu/int8_avx512.h"
 

@@ -12,29 +12,75 @@ enum { PANEL = 16, INT8_UNIT = 4, BF16_UNIT = 2, INT8_LEVELS = 255 };
 
 /* --- int8 --- */
 
-/* A row that is not finite gets a step or low that is not finite either: the result must show it.
- */
+struct row_range {
+    float low, high; /* without the special element */
+    float excess;    /* of the special element; 0: there is none */
+    size_t special;
+};
+
+/* The largest of x, of which element `skip` is left out. */
+static float largest_but(const float *x, size_t width, size_t skip, float sign)
+{
+    float best = -INFINITY;
+    for (size_t i = 0; i < width; i++)
+        if (i != skip) best = fmaxf(best, sign * x[i]);
+    return sign * best;
+}
+
+static size_t find(const float *x, float value)
+{
+    size_t i = 0;
+    while (x[i] != value) i++;
+    return i;
+}
+
+static struct row_range range_of(const float *x, size_t width)
+{
+    struct row_range r = {largest_but(x, width, width, -1), largest_but(x, width, width, 1), 0, 0};
+    const size_t top = find(x, r.high), bottom = find(x, r.low);
+    const float high = largest_but(x, width, top, 1), low = largest_but(x, width, bottom, -1);
+    const bool above = high - r.low <= r.high - low; /* which one leaves the smaller range */
+    const float rest = above ? high - r.low : r.high - low;
+    if (!(rest * LODE_ROW_SPECIAL < r.high - r.low)) return r;
+    r.special = above ? top : bottom;
+    if (above)
+        r.high = high;
+    else
+        r.low = low;
+    r.excess = x[r.special] - r.low;
+    return r;
+}
+
+/* A row that is not finite gets a low that is not finite either: the result must show it. */
+static void int8_prepare_row(const float *x, size_t width, char *row, size_t row_bytes)
+{
+    uint8_t *codes = (uint8_t *)row + LODE_ROW_HEAD_BYTES;
+    struct lode_row_head head = {.low = 0};
+    float poison = 0;
+    for (size_t i = 0; i < width; i++) poison += x[i] * 0;
+    memset(row, 0, row_bytes);
+    head.low = poison;
+    if (poison == 0) {
+        const struct row_range r = range_of(x, width);
+        const float range = r.high - r.low;
+        const bool spread = range > LODE_ROW_RANGE_MIN;
+        const float inverse = spread ? INT8_LEVELS / range : 0;
+        head = (struct lode_row_head){.step = spread ? range / INT8_LEVELS : 0,
+                                      .low = r.low,
+                                      .excess = r.excess,
+                                      .special = (uint32_t)r.special};
+        for (size_t i = 0; i < width; i++)
+            if (r.excess == 0 || i != r.special)
+                codes[i] = (uint8_t)lrintf((x[i] - r.low) * inverse);
+    }
+    memcpy(row, &head, sizeof head);
+}
+
 static void int8_prepare(const float *x, size_t rows, size_t width, void *prepared,
                          size_t row_bytes)
 {
-    for (size_t r = 0; r < rows; r++, x += width) {
-        char *row = (char *)prepared + r * row_bytes;
-        uint8_t *codes = (uint8_t *)row + LODE_ROW_HEAD_BYTES;
-        float low = x[0], high = x[0], poison = 0;
-        for (size_t i = 0; i < width; i++) {
-            low = fminf(low, x[i]);
-            high = fmaxf(high, x[i]);
-            poison += x[i] * 0;
-        }
-        const float range = high - low;
-        const float inverse = range > LODE_ROW_RANGE_MIN ? INT8_LEVELS / range : 0;
-        struct lode_row_head head = {.step = range / INT8_LEVELS, .low = low + poison};
-        if (inverse == 0) head.step = 0;
-        memcpy(row, &head, sizeof head);
-        memset(codes, 0, row_bytes - LODE_ROW_HEAD_BYTES);
-        for (size_t i = 0; i < width && poison == 0; i++)
-            codes[i] = (uint8_t)lrintf((x[i] - low) * inverse);
-    }
+    for (size_t r = 0; r < rows; r++)
+        int8_prepare_row(x + r * width, width, (char *)prepared + r * row_bytes, row_bytes);
 }
 
 static int32_t int8_dot(const uint8_t *codes, const int8_t *weights, size_t in)
@@ -60,6 +106,11 @@ static void int8_product(const struct lode_lowp_panels *w, const void *x, size_t
             int32_t sum = int8_dot((const uint8_t *)row + LODE_ROW_HEAD_BYTES, column, w->in);
             float value = head.low * w->shift[c] + w->bias[c];
             value += head.step * w->scale[c] * (float)sum;
+            if (head.excess != 0) {
+                const size_t at =
+                    head.special / INT8_UNIT * PANEL * INT8_UNIT + head.special % INT8_UNIT;
+                value += head.excess * w->scale[c] * (float)column[at];
+            }
             lode_cpu_ops_ref.activate(w->act, &value, 1);
             y[r * w->out + c] = value;
         }

@@ -8,6 +8,7 @@
  *   va             a vector of LANES 32-bit sums, va_zero() and va_float(va) -> vf
  *   tile_step()    sums[r][v] += unit a of row r times unit b of column vector v, all r and v
  *   LOWP_LEVELS    int8 only: the largest activation code
+ *   LOWP_PAIR_MAX  int8 only, optional: the bound of lode_lowp_ops.pair_max
  *   store_codes()  int8 only: 4 vectors in [0, LOWP_LEVELS], rounded, as bytes
  *   LOWP_TABLE, LOWP_ISA, LOWP_NEEDS   the table to define and what is in it
  *
@@ -34,6 +35,10 @@ enum { HEAD_BYTES = 0, LOWP_LEVELS = 0 };
 #define LOWP_NO_HEAD
 #endif
 
+#ifndef LOWP_PAIR_MAX
+#define LOWP_PAIR_MAX 0
+#endif
+
 /* --- the register tile --- */
 
 struct tile_args {
@@ -48,20 +53,40 @@ struct tile_args {
     size_t ahead_lines;
 };
 
-/* From sums to a result, without the activation. */
-static inline __attribute__((always_inline)) vf result_of(const struct tile_args *t, va sum,
-                                                          size_t row, size_t column)
+#ifndef LOWP_NO_HEAD
+/* What the row's special element adds: a step with a one in its place gives its weights' codes. */
+static void add_special(const struct tile_args *t, const struct lode_row_head *head, vf *values)
 {
-    const vf bias = vf_load(t->bias + column);
+    va codes[1][VECS];
+    char one[UNIT_BYTES] = {0};
+    one[head->special % UNIT] = 1;
+    for (size_t v = 0; v < VECS; v++) codes[0][v] = va_zero();
+    tile_step(codes, 1, one, 0, t->b + head->special / UNIT * STEP_BYTES);
+    for (size_t v = 0; v < VECS; v++) {
+        const vf scale = vf_mul(vf_set1(head->excess), vf_load(t->scale + v * LANES));
+        values[v] = vf_fma(scale, va_float(codes[0][v]), values[v]);
+    }
+}
+#endif
+
+/* From a row's sums to results, without the activation. */
+static inline __attribute__((always_inline)) void results_of(const struct tile_args *t,
+                                                             const va *sums, size_t row, vf *values)
+{
 #ifdef LOWP_NO_HEAD
     (void)row;
-    return vf_add(va_float(sum), bias);
+    for (size_t v = 0; v < VECS; v++)
+        values[v] = vf_add(va_float(sums[v]), vf_load(t->bias + v * LANES));
 #else
     struct lode_row_head head;
     memcpy(&head, t->a + row * t->row_bytes, sizeof head);
-    const vf base = vf_fma(vf_set1(head.low), vf_load(t->shift + column), bias);
-    const vf scale = vf_mul(vf_set1(head.step), vf_load(t->scale + column));
-    return vf_fma(scale, va_float(sum), base);
+    for (size_t v = 0; v < VECS; v++) {
+        const vf bias = vf_load(t->bias + v * LANES);
+        const vf base = vf_fma(vf_set1(head.low), vf_load(t->shift + v * LANES), bias);
+        const vf scale = vf_mul(vf_set1(head.step), vf_load(t->scale + v * LANES));
+        values[v] = vf_fma(scale, va_float(sums[v]), base);
+    }
+    if (__builtin_expect(head.excess != 0, 0)) add_special(t, &head, values);
 #endif
 }
 
@@ -69,7 +94,7 @@ static inline __attribute__((always_inline)) vf result_of(const struct tile_args
 static inline __attribute__((always_inline)) void tile(const struct tile_args *t, size_t R,
                                                        bool gelu)
 {
-    va sums[ROWS][VECS];
+    va sums[ROWS][VECS], kept[ROWS][VECS];
     const char *a = t->a + HEAD_BYTES, *b = t->b;
     const size_t row_bytes = t->row_bytes;
     for (size_t i = 0; i < t->ahead_lines; i++) __builtin_prefetch(t->ahead + i * CACHE_LINE, 0, 2);
@@ -82,12 +107,14 @@ static inline __attribute__((always_inline)) void tile(const struct tile_args *t
         b += STEP_BYTES;
     }
     UNROLL
-    for (size_t r = 0; r < R; r++) {
-        UNROLL
+    for (size_t r = 0; r < R; r++) UNROLL
+    for (size_t v = 0; v < VECS; v++) kept[r][v] = sums[r][v];
+    for (size_t r = 0; r < R; r++) { /* reads memory: need not be unrolled */
+        vf values[VECS];
+        results_of(t, kept[r], r, values);
         for (size_t v = 0; v < VECS; v++) {
-            vf value = result_of(t, sums[r][v], r, v * LANES);
-            if (gelu) value = gelu_erf_of(value);
-            vf_store(t->y + r * t->y_stride + v * LANES, value);
+            if (gelu) values[v] = gelu_erf_of(values[v]);
+            vf_store(t->y + r * t->y_stride + v * LANES, values[v]);
         }
     }
 }
@@ -212,67 +239,103 @@ static void prepare(const float *x, size_t rows, size_t width, void *prepared, s
 }
 #else
 struct row_range {
-    float low, high;
-    float poison; /* zero, or NaN where a value is not finite */
+    float low, high; /* without the special element */
+    float excess;    /* of the special element; 0: there is none */
+    float poison;    /* zero, or NaN where a value is not finite */
+    size_t special;
 };
 
-static inline float reduce(vf x, bool max)
+/* The two largest of n values. */
+static void two_largest(const float *x, size_t n, float best[2])
 {
-    float lanes[LANES], best;
-    vf_store(lanes, x);
-    best = lanes[0];
-    for (size_t i = 1; i < LANES; i++)
-        best = (max ? lanes[i] > best : lanes[i] < best) ? lanes[i] : best;
-    return best;
+    best[0] = best[1] = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        const float smaller = x[i] < best[0] ? x[i] : best[0];
+        best[1] = smaller > best[1] ? smaller : best[1];
+        best[0] = x[i] > best[0] ? x[i] : best[0];
+    }
+}
+
+/* Leaves the largest or the smallest element out, where that shrinks the range enough. */
+static void leave_out(struct row_range *r, const float *x, float second_high, float second_low)
+{
+    const bool above = second_high - r->low <= r->high - second_low;
+    const float rest = above ? second_high - r->low : r->high - second_low;
+    if (!(rest * LODE_ROW_SPECIAL < r->high - r->low) || r->poison != 0) return;
+    const float value = above ? r->high : r->low;
+    while (x[r->special] != value) r->special++;
+    if (above)
+        r->high = second_high;
+    else
+        r->low = second_low;
+    r->excess = value - r->low;
 }
 
 static struct row_range range_of(const float *x, size_t width)
 {
+    enum { LOWS = 3 * LANES };
     const size_t whole = width - width % LANES;
-    struct row_range r = {x[0], x[0], 0};
-    vf low = vf_set1(x[0]), high = low, poison = vf_set1(0), zero = vf_set1(0);
+    const vf zero = vf_set1(0), least = vf_set1(-INFINITY);
+    vf high[2] = {least, least}, low[2] = {least, least}, poison = zero; /* low: of -x */
+    float ends[2 * LOWS], best[2], worst[2];
+    struct row_range r = {.special = 0};
     for (size_t i = 0; i < whole; i += LANES) {
-        const vf v = vf_load(x + i);
-        low = vf_min(low, v);
-        high = vf_max(high, v);
+        const vf v = vf_load(x + i), w = vf_sub(zero, v);
+        high[1] = vf_max(high[1], vf_min(high[0], v));
+        high[0] = vf_max(high[0], v);
+        low[1] = vf_max(low[1], vf_min(low[0], w));
+        low[0] = vf_max(low[0], w);
         poison = vf_fma(v, zero, poison);
     }
-    r.low = reduce(low, false);
-    r.high = reduce(high, true);
     r.poison = vf_sum(poison);
-    for (size_t i = whole; i < width; i++) {
-        if (x[i] < r.low) r.low = x[i];
-        if (x[i] > r.high) r.high = x[i];
-        r.poison += x[i] * 0;
+    for (size_t i = 0; i < 2; i++) {
+        vf_store(ends + i * LANES, high[i]);
+        vf_store(ends + LOWS + i * LANES, low[i]);
     }
+    const size_t rest = width - whole, count = 2 * (size_t)LANES + rest;
+    for (size_t i = 0; i < rest; i++) {
+        ends[2 * LANES + i] = x[whole + i];
+        ends[LOWS + 2 * LANES + i] = -x[whole + i];
+        r.poison += x[whole + i] * 0;
+    }
+    two_largest(ends, count, best);
+    two_largest(ends + LOWS, count, worst);
+    r.high = best[0];
+    r.low = -worst[0];
+    leave_out(&r, x, best[1], -worst[1]);
     return r;
+}
+
+static void prepare_row(const float *x, size_t width, char *row, size_t row_bytes)
+{
+    const size_t group = (size_t)4 * LANES, whole = width - width % group;
+    uint8_t *codes = (uint8_t *)row + HEAD_BYTES;
+    const struct row_range in = range_of(x, width);
+    const float range = in.high - in.low;
+    const bool spread = range > LODE_ROW_RANGE_MIN;
+    const float inverse = spread ? LOWP_LEVELS / range : 0;
+    const struct lode_row_head head = {.step = spread ? range / LOWP_LEVELS : 0,
+                                       .low = in.low + in.poison,
+                                       .excess = in.excess,
+                                       .special = (uint32_t)in.special};
+    const vf low = vf_set1(in.low), scale = vf_set1(inverse);
+    memcpy(row, &head, sizeof head);
+    for (size_t i = 0; i < whole; i += group) {
+        vf v[4];
+        for (size_t j = 0; j < 4; j++)
+            v[j] = vf_mul(vf_sub(vf_load(x + i + j * LANES), low), scale);
+        store_codes(codes + i, v);
+    }
+    memset(codes + whole, 0, row_bytes - HEAD_BYTES - whole);
+    for (size_t i = whole; i < width && in.poison == 0; i++)
+        codes[i] = (uint8_t)lrintf((x[i] - in.low) * inverse);
+    if (in.excess != 0) codes[in.special] = 0;
 }
 
 static void prepare(const float *x, size_t rows, size_t width, void *prepared, size_t row_bytes)
 {
-    const size_t group = (size_t)4 * LANES, whole = width - width % group;
-    for (size_t r = 0; r < rows; r++, x += width) {
-        char *row = (char *)prepared + r * row_bytes;
-        uint8_t *codes = (uint8_t *)row + HEAD_BYTES;
-        const struct row_range in = range_of(x, width);
-        const float range = in.high - in.low;
-        const bool spread = range > LODE_ROW_RANGE_MIN;
-        const float inverse = spread ? LOWP_LEVELS / range : 0;
-        const struct lode_row_head head = {.step = spread ? range / LOWP_LEVELS : 0,
-                                           .low = in.low + in.poison};
-        const vf low = vf_set1(in.low), scale = vf_set1(inverse);
-        memcpy(row, &head, sizeof head);
-        for (size_t i = 0; i < whole; i += group) {
-            vf v[4];
-            for (size_t j = 0; j < 4; j++)
-                v[j] = vf_mul(vf_sub(vf_load(x + i + j * LANES), low), scale);
-            store_codes(codes + i, v);
-        }
-        memset(codes + whole, 0, row_bytes - HEAD_BYTES - whole);
-        if (whole == width || in.poison != 0) continue;
-        for (size_t i = whole; i < width; i++)
-            codes[i] = (uint8_t)lrintf((x[i] - in.low) * inverse);
-    }
+    for (size_t r = 0; r < rows; r++)
+        prepare_row(x + r * width, width, (char *)prepared + r * row_bytes, row_bytes);
 }
 #endif
 
@@ -286,6 +349,7 @@ const struct lode_lowp_ops LOWP_TABLE = {.isa = LOWP_ISA,
                                          .panel = PANEL,
                                          .unit = UNIT,
                                          .levels = LOWP_LEVELS,
+                                         .pair_max = LOWP_PAIR_MAX,
                                          .element = ELEMENT,
                                          .prepare = prepare,
                                          .product = product,
