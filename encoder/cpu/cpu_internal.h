@@ -53,6 +53,7 @@ struct lode_cpu_ops {
 extern const struct lode_cpu_ops lode_cpu_ops_ref;
 extern const struct lode_cpu_ops lode_cpu_ops_avx2;   /* x86-64 builds */
 extern const struct lode_cpu_ops lode_cpu_ops_avx512; /* x86-64 builds */
+extern const struct lode_cpu_ops lode_cpu_ops_neon;   /* aarch64 builds */
 /* level: NULL = the best of this processor; NULL result: it has not that level. */
 const struct lode_cpu_ops *lode_cpu_ops_find(const char *level);
 
@@ -169,12 +170,17 @@ extern const struct lode_lowp_ops lode_int8_avx2, lode_int8_avxvnni, lode_int8_a
     lode_int8_vnni;
 extern const struct lode_lowp_ops lode_bf16_avx2, lode_bf16_avx512, lode_bf16_native;
 extern const struct lode_head_ops lode_heads_bf16; /* needs AVX512-BF16 */
+#elif defined(__aarch64__)
+extern const struct lode_lowp_ops lode_int8_neon, lode_int8_neondot, lode_bf16_neon;
 #endif
 /* Best first: all kernels of this build that run on this processor at this level or below it (NULL:
  * any). Returns how many; list has room for LODE_LOWP_MAX. */
 enum { LODE_LOWP_MAX = 8 };
 size_t lode_lowp_list(enum lode_precision precision, const char *level,
                       const struct lode_lowp_ops *list[LODE_LOWP_MAX]);
+/* A provider over this kernel: what lode_gemm_lowp.open does once it has chosen. */
+enum lode_code lode_gemm_lowp_open(const struct lode_lowp_ops *ops, struct lode_gemm **out,
+                                   struct lode_err *err);
 /* Multiplies small matrices of integers, whose product is known: false when the kernel is wrong on
  * this machine. Takes microseconds. */
 bool lode_lowp_works(const struct lode_lowp_ops *ops);

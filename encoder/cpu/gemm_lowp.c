@@ -34,6 +34,9 @@ static const struct lode_lowp_ops *const kernels[] = {/* best first */
                                                       &lode_int8_avxvnni, &lode_int8_avx2,
                                                       &lode_bf16_native,  &lode_bf16_avx512,
                                                       &lode_bf16_avx2,
+#elif defined(__aarch64__)
+                                                      &lode_int8_neondot, &lode_int8_neon,
+                                                      &lode_bf16_neon,
 #endif
                                                       &lode_int8_ref,     &lode_bf16_ref};
 
@@ -42,6 +45,7 @@ static unsigned bits_of(const char *level)
 {
     if (!level) return ~0u;
     if (strcmp(level, "avx512") == 0) return LODE_CPU_AVX512 | LODE_CPU_AVX2;
+    if (strcmp(level, "neon") == 0) return LODE_CPU_NEON;
     return strcmp(level, "avx2") == 0 ? LODE_CPU_AVX2 : 0;
 }
 
@@ -67,30 +71,35 @@ static const struct lode_head_ops *heads_for(const char *level)
     return NULL;
 }
 
+enum lode_code lode_gemm_lowp_open(const struct lode_lowp_ops *ops, struct lode_gemm **out,
+                                   struct lode_err *err)
+{
+    struct lode_gemm *g = lode_calloc(1, sizeof *g);
+    if (!g) return lode_fail_nomem(err, sizeof *g, "gemm");
+    g->ops = ops;
+    *out = g;
+    return LODE_OK;
+}
+
+/* A kernel that is wrong on this machine is passed over: slower, not wrong, and it is said. */
 static enum lode_code lowp_open(const struct lode_cpu_ops *cpu, enum lode_precision precision,
                                 struct lode_gemm **out, struct lode_err *err)
 {
     const struct lode_lowp_ops *list[LODE_LOWP_MAX];
     const char *level = cpu == lode_cpu_ops_find(NULL) ? NULL : cpu->isa;
     const size_t count = lode_lowp_list(precision, level, list);
-    struct lode_gemm *g = lode_calloc(1, sizeof *g);
-    if (!g) return lode_fail_nomem(err, sizeof *g, "gemm");
-    for (size_t i = 0; i < count && !g->ops; i++) {
-        if (lode_lowp_works(list[i]))
-            g->ops = list[i];
-        else
-            lode_warn("encoder: the %s product in %s gives wrong results on this processor and is "
-                      "not used; please report this",
-                      lode_precision_name(precision), list[i]->isa);
+    for (size_t i = 0; i < count; i++) {
+        if (lode_lowp_works(list[i])) {
+            LODE_TRY(lode_gemm_lowp_open(list[i], out, err));
+            (*out)->heads = heads_for(level);
+            return LODE_OK;
+        }
+        lode_warn("encoder: the %s product in %s gives wrong results on this processor and is not "
+                  "used; please report this",
+                  lode_precision_name(precision), list[i]->isa);
     }
-    if (!g->ops) {
-        lode_free(g);
-        return lode_fail(err, LODE_EINTERNAL, "no %s product works on this processor",
-                         lode_precision_name(precision));
-    }
-    g->heads = heads_for(level);
-    *out = g;
-    return LODE_OK;
+    return lode_fail(err, LODE_EINTERNAL, "no %s product works on this processor",
+                     lode_precision_name(precision));
 }
 
 static void lowp_close(struct lode_gemm *g)

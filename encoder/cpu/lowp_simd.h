@@ -9,6 +9,7 @@
  *   tile_step()    sums[r][v] += unit a of row r times unit b of column vector v, all r and v
  *   LOWP_LEVELS    int8 only: the largest activation code
  *   LOWP_PAIR_MAX  int8 only, optional: the bound of lode_lowp_ops.pair_max
+ *   LOWP_CODE_ZERO int8 only, optional: what is taken off a code before it is stored
  *   store_codes()  int8 only: 4 vectors in [0, LOWP_LEVELS], rounded, as bytes
  *   LOWP_TABLE, LOWP_ISA, LOWP_NEEDS   the table to define and what is in it
  *
@@ -37,6 +38,9 @@ enum { HEAD_BYTES = 0, LOWP_LEVELS = 0 };
 
 #ifndef LOWP_PAIR_MAX
 #define LOWP_PAIR_MAX 0
+#endif
+#ifndef LOWP_CODE_ZERO
+#define LOWP_CODE_ZERO 0
 #endif
 
 /* --- the register tile --- */
@@ -314,11 +318,13 @@ static void prepare_row(const float *x, size_t width, char *row, size_t row_byte
     const float range = in.high - in.low;
     const bool spread = range > LODE_ROW_RANGE_MIN;
     const float inverse = spread ? LOWP_LEVELS / range : 0;
-    const struct lode_row_head head = {.step = spread ? range / LOWP_LEVELS : 0,
-                                       .low = in.low + in.poison,
-                                       .excess = in.excess,
-                                       .special = (uint32_t)in.special};
+    struct lode_row_head head = {.step = spread ? range / LOWP_LEVELS : 0,
+                                 .low = in.low + in.poison,
+                                 .excess = in.excess,
+                                 .special = (uint32_t)in.special};
     const vf low = vf_set1(in.low), scale = vf_set1(inverse);
+    if (LOWP_CODE_ZERO) head.low += LOWP_CODE_ZERO * head.step;
+    if (LOWP_CODE_ZERO && in.excess != 0) head.excess -= LOWP_CODE_ZERO * head.step;
     memcpy(row, &head, sizeof head);
     for (size_t i = 0; i < whole; i += group) {
         vf v[4];
@@ -328,7 +334,7 @@ static void prepare_row(const float *x, size_t width, char *row, size_t row_byte
     }
     memset(codes + whole, 0, row_bytes - HEAD_BYTES - whole);
     for (size_t i = whole; i < width && in.poison == 0; i++)
-        codes[i] = (uint8_t)lrintf((x[i] - in.low) * inverse);
+        codes[i] = (uint8_t)(lrintf((x[i] - in.low) * inverse) - LOWP_CODE_ZERO);
     if (in.excess != 0) codes[in.special] = 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The row kernels over vectors of LANES floats: one body for all x86 levels. It is included by
- * ops_avx2.c and ops_avx512.c only, each of which first includes its vec_*.h and defines
+/* The row kernels over vectors of LANES floats: one body for all instruction sets. It is included by
+ * ops_avx2.c, ops_avx512.c and ops_neon.c only, each of which first includes its vec_*.h and defines
  *
  *   TILE_ROWS          rows of a register tile (2 * TILE_ROWS accumulators)
  *   OPS_TABLE, OPS_ISA the table to define and its name
@@ -19,7 +19,7 @@
 
 enum {
     PANEL = 2 * LANES,
-    K_BLOCK = 384,  /* inner steps per pass: a panel's part (24 or 48 KiB) stays in cache */
+    K_BLOCK = 384,  /* inner steps per pass: a panel's part (12 to 48 KiB) stays in cache */
     ROW_BLOCK = 96, /* rows per pass over the panels: their part stays in the second level */
     K_CHUNK = 16,   /* inner steps between two prefetches */
     CACHE_LINE = 64,
