@@ -41,11 +41,11 @@ struct bench_result {
     uint64_t sequences, tokens; /* of all calls measured */
     double seconds;
     size_t calls;
-    struct bench_percentiles ms;            /* of a call */
-    bool rate_only;                         /* the rest is absent */
-    double operations;                      /* of all sequences, see cmd_bench_encode.c */
-    double peak;                            /* operations a second */
-    double tokenise;                        /* thread-seconds for all sequences */
+    struct bench_percentiles ms; /* of a call */
+    bool rate_only;              /* the rest is absent */
+    double operations;           /* of all sequences, see cmd_bench_encode.c */
+    double peak;                 /* operations a second; 0: this matrix product cannot tell */
+    double tokenise;             /* thread-seconds for all sequences */
     struct lode_op_time ops[BENCH_OPS_MAX]; /* thread-seconds of the calls */
     size_t op_count;
     struct bench_latency latency[BENCH_LATENCIES];

@@ -4,9 +4,10 @@
 
 enum { OUTPUT_MAX = 1 << 16 };
 
+/* Only where r->peak is known. */
 static double share_of_peak(const struct bench_result *r)
 {
-    return r->peak > 0 ? r->operations / r->seconds / r->peak : 0;
+    return r->operations / r->seconds / r->peak;
 }
 
 /* In percent of what all threads had. */
@@ -76,8 +77,10 @@ static void write_latencies(struct lode_jw *w, const struct bench_result *r)
 static void write_more(struct lode_jw *w, const struct bench_result *r)
 {
     number(w, "gops_per_s", r->operations / r->seconds * 1e-9);
-    number(w, "peak_gops_per_s", r->peak * 1e-9);
-    number(w, "share_of_peak", share_of_peak(r));
+    if (r->peak > 0) {
+        number(w, "peak_gops_per_s", r->peak * 1e-9);
+        number(w, "share_of_peak", share_of_peak(r));
+    }
     number(w, "mops_per_sequence", r->operations / (double)r->sequences * 1e-6);
     write_profile(w, r);
     write_latencies(w, r);
@@ -132,10 +135,13 @@ static void print_latencies(const struct bench_result *r)
 
 static void print_more(const struct bench_result *r)
 {
-    printf(
-        "%.1f million operations a text; %.1f G a second of a measured peak of %.1f G: %.1f %%\n",
-        r->operations / (double)r->sequences * 1e-6, r->operations / r->seconds * 1e-9,
-        r->peak * 1e-9, 100.0 * share_of_peak(r));
+    printf("%.1f million operations a text, %.1f G a second",
+           r->operations / (double)r->sequences * 1e-6, r->operations / r->seconds * 1e-9);
+    if (r->peak > 0)
+        printf(": %.1f %% of the measured peak of %.1f G\n", 100.0 * share_of_peak(r),
+               r->peak * 1e-9);
+    else
+        puts("; this matrix product has no measured peak");
     print_profile(r);
     print_latencies(r);
     putchar('\n');

@@ -57,46 +57,9 @@ static enum lode_code load_texts(struct bench *b, struct lode_err *err)
     const struct lode_tokenizer *tok = lode_encoder_tokenizer(b->encoder);
     const size_t tokens = lode_cli_u64(b->cli, "tokens", 1, window, usual);
     if (b->cli->usage_error) return LODE_OK;
-<<<<<<< HEAD
-    return path ? load_file(b, path, err) : make_texts(b, tokens, err);
-}
-
-/* --- measuring --- */
-
-static enum lode_code one_call(struct bench *b, size_t from, float *out,
-                               struct lode_embed_report *reports, bool counted,
-                               struct lode_err *err)
-{
-    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
-    const size_t n = b->count - from < b->batch ? b->count - from : b->batch;
-    opts.lane = LODE_LANE_QUERY; /* at full priority: ingest runs at a lower one */
-    const uint64_t start = lode_now_ns();
-    LODE_TRY(lode_encoder_embed(b->app->encoder, b->texts + from, n, &opts, out, reports, err));
-    if (!counted) return LODE_OK;
-    b->ms[b->calls++] = lode_seconds_since(start) * 1e3;
-    b->sequences += n;
-    for (size_t i = 0; i < n; i++) b->tokens += reports[i].tokens;
-    return LODE_OK;
-}
-
-static enum lode_code measure(struct bench *b, struct lode_err *err)
-{
-    const double wanted = (double)lode_cli_u64(b->cli, "seconds", 1, 3600, SECONDS_DEFAULT);
-    const bool whole_passes = lode_cli_on(b->cli, "texts");
-    float *out = lode_alloc(b->batch * lode_encoder_info(b->app->encoder)->dim, sizeof *out);
-    struct lode_embed_report *reports = lode_alloc(b->batch, sizeof *reports);
-    enum lode_code rc = out && reports ? LODE_OK : nomem(err);
-    if (!rc) rc = one_call(b, 0, out, reports, false, err); /* warms up */
-    const uint64_t start = lode_now_ns();
-    for (size_t at = 0; !rc && b->calls < CALLS_MAX; at += b->batch) {
-        if (at >= b->count) at = 0;
-        if (lode_seconds_since(start) >= wanted && (at == 0 || !whole_passes)) break;
-        rc = one_call(b, at, out, reports, true, err);
-=======
     if (path) return lode_bench_texts_read(&b->texts, path, err);
     if (lode_cli_on(b->cli, "arrival")) {
         return lode_bench_texts_make(&b->texts, tok, ARRIVAL_TEXTS, ARRIVAL_LEAST, most, err);
->>>>>>> d419fbe (wip)
     }
     return lode_bench_texts_make(&b->texts, tok, MADE_UP_TEXTS, tokens, tokens, err);
 }
@@ -115,11 +78,11 @@ static struct bench_percentiles percentiles(double *ms, size_t count)
     return (struct bench_percentiles){ms[count / 2], ms[count * 95 / 100], ms[count * 99 / 100]};
 }
 
-static enum lode_code call(struct bench *b, size_t from, size_t count, enum lode_lane lane,
-                           double *ms, struct lode_err *err)
+/* On the query lane: ingest runs at a lower priority. */
+static enum lode_code call(struct bench *b, size_t from, size_t count, double *ms,
+                           struct lode_err *err)
 {
-    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
-    opts.lane = lane;
+    const struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
     const uint64_t start = lode_now_ns();
     const enum lode_code rc =
         lode_encoder_embed(b->encoder, b->texts.list + from, count, &opts, b->out, b->reports, err);
@@ -145,7 +108,7 @@ static enum lode_code run_calls(struct bench *b, double wanted, struct lode_err 
         if (at >= b->texts.count) at = 0;
         if (lode_seconds_since(start) >= wanted && (at == 0 || !whole)) break;
         const size_t left = b->texts.count - at, n = left < b->r.batch ? left : b->r.batch;
-        LODE_TRY(call(b, at, n, LODE_LANE_INGEST, &b->ms[b->r.calls], err));
+        LODE_TRY(call(b, at, n, &b->ms[b->r.calls], err));
         count_call(b, n);
     }
     b->r.seconds = lode_seconds_since(start);
@@ -195,7 +158,7 @@ static enum lode_code measure_rate(struct bench *b, struct lode_err *err)
     double ignored, again;
     if (b->cli->usage_error) return LODE_OK;
     const size_t first = b->texts.count < b->r.batch ? b->texts.count : b->r.batch;
-    LODE_TRY(call(b, 0, first, LODE_LANE_INGEST, &ignored, err)); /* warms up */
+    LODE_TRY(call(b, 0, first, &ignored, err)); /* warms up */
     if (b->r.rate_only) return run_calls(b, wanted, err);
     b->r.peak = lode_encoder_peak(b->encoder);
     b->r.op_count = lode_encoder_profile(b->encoder, before, BENCH_OPS_MAX);
@@ -217,12 +180,11 @@ static enum lode_code measure_latency(struct bench *b, struct bench_latency *l,
     double ms;
     LODE_TRY(lode_bench_texts_make(&b->texts, lode_encoder_tokenizer(b->encoder), MADE_UP_TEXTS,
                                    l->tokens, l->tokens, err));
-    for (size_t i = 0; i < LATENCY_CALLS_MIN; i++)
-        LODE_TRY(call(b, i, 1, LODE_LANE_QUERY, &ms, err));
+    for (size_t i = 0; i < LATENCY_CALLS_MIN; i++) LODE_TRY(call(b, i, 1, &ms, err));
     const uint64_t start = lode_now_ns();
     while (l->calls < LATENCY_CALLS_MAX &&
            (l->calls < LATENCY_CALLS_MIN || lode_seconds_since(start) < LATENCY_SECONDS)) {
-        LODE_TRY(call(b, l->calls % MADE_UP_TEXTS, 1, LODE_LANE_QUERY, &b->ms[l->calls], err));
+        LODE_TRY(call(b, l->calls % MADE_UP_TEXTS, 1, &b->ms[l->calls], err));
         l->calls++;
     }
     l->ms = percentiles(b->ms, l->calls);

@@ -251,11 +251,29 @@ def test_eval_measures_and_leaves_nothing_behind(tmp_path, chunk):
     assert got["queries_per_s"] > 0 and list(scratch.iterdir()) == []
 
 
-def test_bench_encode_reports_rates():
-    got = json.loads(run("bench", "encode", "--tokens", "16", "--batch", "4", "--seconds", "1", "--model", model_dir(),
-                         "--json").stdout)
-    assert got["seq_per_s"] > 0 and got["dtype"] == os.environ["LODE_DTYPE"] and got["ms_p95"] >= got["ms_p50"] > 0
+def bench_encode(*flags):
+    return json.loads(run("bench", "encode", "--batch", "4", "--seconds", "1", "--model", model_dir(), *flags, "--json").stdout)
+
+
+def test_bench_encode_reports_rates_shares_and_latencies():
+    got = bench_encode("--tokens", "16", "--dtype", "int8")
+    assert got["seq_per_s"] > 0 and got["dtype"] == "int8" and got["ms_p99"] >= got["ms_p95"] >= got["ms_p50"] > 0
     assert abs(got["tokens_per_s"] / got["seq_per_s"] - 16) < 1.5
+    tokens = got["tokens"] / got["sequences"]  # 2 L (4 H H + 2 H F) a token and 4 L H for each pair
+    assert got["mops_per_sequence"] == pytest.approx(6 * (24 * 384 * 384 * tokens + 4 * 384 * tokens ** 2) / 1e6, rel=0.02)
+    assert got["peak_gops_per_s"] > 0 and got["share_of_peak"] > 0
+    steps = {"tokenise", "embed", "qkv", "attention", "project", "norm", "up", "down", "pool", "other"}
+    assert set(got["profile"]) == steps and sum(got["profile"].values()) == pytest.approx(100, abs=15)
+    assert [l["tokens"] for l in got["latency"]] == [16, 64, 128]
+    assert all(l["ms_p99"] >= l["ms_p50"] > 0 and l["calls"] >= 20 for l in got["latency"])
+    assert 0 < got["rss_anon_bytes"] <= got["rss_peak_bytes"]
+
+
+def test_bench_encode_can_leave_everything_but_the_rate_out():
+    got = bench_encode("--tokens", "8", "--rate-only", "--dtype", "f32")
+    assert got["seq_per_s"] > 0 and got["dtype"] == "f32" and "profile" not in got and "latency" not in got
+    done = run("bench", "encode", "--arrival", "--tokens", "5", check=False)
+    assert done.returncode == 2 and "--arrival" in done.stderr
 
 
 def npy(path, rows, dim):
