@@ -2,7 +2,7 @@
 """What the end-to-end tests share: the program, the model, and a server on a free port with a directory of its own.
 
 LODE_BIN names the program (default build/lode), LODE_MODEL the model folder (default models/all-MiniLM-L6-v2), LODE_DTYPE
-the encoder's number type: f32 unless set, so that figures are the same on every machine (others: test_dtypes.py).
+the encoder's number type: f32 unless set, so that figures are the same on every machine (others: test_dtype.py).
 """
 import json
 import os
