@@ -28,14 +28,16 @@ static void serial_as_stdio(void)
     (void)tcsetattr(0, TCSANOW, &mode);
 }
 
+/* /tmp needs none: the root is in memory, and files carried along may lie there. */
 static void mount_all(void)
 {
-    const char *dirs[] = {"/proc", "/sys", "/dev", "/tmp"};
-    const char *types[] = {"proc", "sysfs", "devtmpfs", "tmpfs"};
+    const char *dirs[] = {"/proc", "/sys", "/dev"};
+    const char *types[] = {"proc", "sysfs", "devtmpfs"};
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
         mkdir(dirs[i], 0755);
         if (mount(types[i], dirs[i], types[i], 0, NULL)) perror(dirs[i]);
     }
+    mkdir("/tmp", 01777);
 }
 
 /* Fills argv from /args; text holds the bytes. */

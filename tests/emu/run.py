@@ -16,7 +16,8 @@ import tempfile
 import time
 
 BEGIN = b"\n[lode-emu begin]\n"
-END = re.compile(rb"\n\[lode-emu exit (\d+)\]\n")
+END_MARK = b"\n[lode-emu exit "
+END = re.compile(re.escape(END_MARK) + rb"(\d+)\]\n")
 TIMED_OUT = 124
 NO_RESULT = 125
 
@@ -131,31 +132,38 @@ def configure(options, work):
                        without=f', exclude_features="{without}"'))
 
 
+def printed(seen, begin):
+    """Where the program's output stops in seen, and its exit status once that is there."""
+    end = END.search(seen, begin - 1)
+    if end:
+        return max(end.start(), begin), int(end.group(1))
+    line = seen.rfind(b"\n", begin - 1)  # the last line may be half of the end mark
+    half = END_MARK.startswith(seen[line:][:len(END_MARK)])
+    return max(line if half else len(seen), begin), None
+
+
 def relay(emulator, serial, deadline):
     """Copies what the program prints to our output; returns its exit status."""
-    seen, shown, said = b"", None, False
+    seen, shown = b"", None
     while True:
-        over = emulator.poll() is not None
-        try:
+        over = "stopped" if emulator.poll() is not None else ""
+        over = over or ("ran out of time" if time.monotonic() > deadline else "")
+        if os.path.exists(serial):
             with open(serial, "rb") as file:
                 seen = file.read()
-        except FileNotFoundError:
-            pass
         if shown is None and BEGIN in seen:
             shown = seen.index(BEGIN) + len(BEGIN)
-        end = END.search(seen, shown - 1) if shown else None
-        if shown:
-            stop = end.start() if end else max(shown, len(seen) - 64)  # a half-written end mark
+        if shown is not None:
+            stop, status = printed(seen, shown)
             sys.stdout.buffer.write(seen[shown:stop])
             sys.stdout.flush()
-            shown = max(shown, stop)
-        if end:
-            return int(end.group(1))
-        said = over or time.monotonic() > deadline
-        if said:
-            sys.stdout.buffer.write(seen[shown or -3000:])
-            print(f"\nemulator {'stopped' if over else 'ran out of time'} before the test ended")
-            return NO_RESULT if over else TIMED_OUT
+            shown = stop
+            if status is not None:
+                return status
+        if over:
+            sys.stdout.buffer.write(seen[-3000:] if shown is None else seen[shown:])
+            print(f"\nemulator {over} before the test ended", flush=True)
+            return NO_RESULT if over == "stopped" else TIMED_OUT
         time.sleep(0.2)
 
 
