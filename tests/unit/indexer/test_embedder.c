@@ -208,6 +208,33 @@ static void the_store_keeps_to_its_bound(void **state)
     finish(&f);
 }
 
+static void on_a_full_disk_it_keeps_to_memory(void **state)
+{
+    struct fixture f;
+    struct result a, b;
+    struct lode_embedder_stats stats;
+    struct lode_store_opts opts = LODE_STORE_OPTS_DEFAULT;
+    (void)state;
+    start(&f, LODE_CHUNK_SENTENCE);
+    lode_store_close(f.store);
+    opts.reserve_bytes = UINT64_MAX / 2; /* no disk is that free */
+    must(&f, lode_store_open("store", &opts, &f.store, &f.err));
+    struct lode_embedder *e = open_with(&f, true, MEMORY, STORED);
+    one(&f, e, "text", LODE_TEXT_PLAIN, LODE_KEEP_LASTING, &a);
+    one(&f, e, "text", LODE_TEXT_PLAIN, LODE_KEEP_LASTING, &b);
+    assert_int_equal(embedded(&f), 1);
+    assert_same(&f, &a, &b);
+    lode_embedder_close(e);
+    assert_int_equal(lode_metric_value(
+                         lode_metrics_counter(f.metrics, "lode_embed_cache_unsaved_total", "", "")),
+                     1);
+    e = open_with(&f, true, MEMORY, STORED);
+    must(&f, lode_embedder_stats(e, &stats, &f.err));
+    assert_int_equal(stats.store_entries, 0);
+    lode_embedder_close(e);
+    finish(&f);
+}
+
 /* --- threads --- */
 
 enum { THREADS = 4, CALLS = 300, TEXTS = 60 };
@@ -284,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_cut_text_is_refused_where_cutting_is_an_error),
         cmocka_unit_test(lasting_texts_are_found_after_a_restart_and_others_are_not),
         cmocka_unit_test(the_store_keeps_to_its_bound),
+        cmocka_unit_test(on_a_full_disk_it_keeps_to_memory),
         cmocka_unit_test(threads_share_it_and_get_their_own_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
