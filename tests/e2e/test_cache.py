@@ -138,6 +138,19 @@ def test_nothing_is_remembered_when_it_is_switched_off(tmp_path):
         lode.stop()
 
 
+def test_number_types_do_not_share_vectors(tmp_path):
+    replies = {}
+    for dtype, where in (("f32", None), ("int8", None), ("f32", "store"), ("int8", "store")):
+        lode = Lode(tmp_path / "d", "--dtype", dtype)
+        try:
+            reply = embed(lode, "the same text")
+            assert misses(lode) == (where is None)
+            assert replies.setdefault(dtype, reply) == reply
+        finally:
+            lode.stop()
+    assert replies["f32"] != replies["int8"]
+
+
 def test_lode_index_reports_what_it_did_not_embed(tmp_path):
     data, folder = tmp_path / "d", tmp_path / "in"
     (folder / "x").mkdir(parents=True)
