@@ -40,7 +40,7 @@ struct lode_exec {
     float *x;       /* (T,H) */
     float *qkv;     /* (T,3H); y lies here once attention has read it */
     float *context; /* (T,H) */
-    float *inner;   /* (LODE_FFN_ROWS,F) */
+    float *inner;   /* (block of rows,F) */
     char *ready;    /* rows of x, then of context, as the product takes them; NULL: f32 rows */
     char *ready_inner;
     float *head; /* this thread's own, for one head */
@@ -49,10 +49,6 @@ struct lode_exec {
     uint64_t clock, spent_ns[LODE_OP_COUNT];
     struct lode_err err; /* the first failure */
 };
-
-enum {
-    LODE_FFN_ROWS = 96
-}; /* rows of the wide inner activation kept at a time: it stays in cache */
 
 enum lode_code lode_grow(char **p, size_t *have, size_t want, struct lode_err *err);
 size_t lode_registers_bytes(const struct lode_backend *be, const struct lode_shape *shape,

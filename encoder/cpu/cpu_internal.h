@@ -48,6 +48,7 @@ struct lode_cpu_ops {
     void (*pool)(enum lode_pooling pooling, const float *x, size_t tokens, size_t width,
                  float *out);
     void (*gemm)(const struct lode_panels *w, const float *x, size_t rows, float *y); /* optional */
+    double (*spin)(void); /* with gemm: its tile over first-level cache; multiply-adds done */
 };
 
 extern const struct lode_cpu_ops lode_cpu_ops_ref;
@@ -122,6 +123,9 @@ extern const struct lode_gemm_ops lode_gemm_lowp;   /* bf16 and int8 */
  * multiplied apart:
  *
  *   y += excess * scale[c] * code of the column's weight for that element
+ *
+ * A kernel that can only multiply s8 x s8 stores codes with 128 taken off; 128 steps are then in low,
+ * and not in excess.
  *
  * bf16: products exact, sums in f32; scale and shift are not used. */
 

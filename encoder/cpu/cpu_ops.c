@@ -13,6 +13,8 @@
 enum {
     BARRIER_SPINS = 4000, /* then give the processor away: the machine may have other work */
     NORM_ROWS = 4,        /* rows normed, then prepared: they stay in the first-level cache */
+    FFN_ROWS = 96,        /* rows of the wide inner activation kept at a time: they stay in cache */
+    FFN_PREPARED_ROWS = 48, /* fewer beside their prepared copy; the weights are smaller, too */
     REGISTER_ALIGN = 64
 };
 
@@ -39,6 +41,11 @@ static size_t aligned(size_t bytes)
     return (bytes + REGISTER_ALIGN - 1) / REGISTER_ALIGN * REGISTER_ALIGN;
 }
 
+static size_t ffn_rows(const struct lode_backend *be)
+{
+    return be->gemm_ops->prepare ? FFN_PREPARED_ROWS : FFN_ROWS;
+}
+
 struct layout { /* bytes of each register */
     size_t x, qkv, context, inner, ready, ready_inner;
 };
@@ -47,7 +54,7 @@ static struct layout layout_of(const struct lode_backend *be, const struct lode_
                                size_t tokens)
 {
     const size_t row = aligned(tokens * s->hidden * sizeof(float));
-    const size_t block = tokens < LODE_FFN_ROWS ? tokens : LODE_FFN_ROWS;
+    const size_t block = tokens < ffn_rows(be) ? tokens : ffn_rows(be);
     return (struct layout){.x = row,
                            .qkv = 3 * row,
                            .context = row,
@@ -175,8 +182,9 @@ void lode_cpu_feed_forward(struct lode_exec *exec, const struct lode_linear *up,
                            const struct lode_linear *down, const struct lode_piece *piece)
 {
     const size_t h = exec->shape.hidden, bytes = row_bytes(exec->be, h);
+    const size_t block = ffn_rows(exec->be);
     for (size_t at = 0, n, first, last; at < piece->tokens; at += n) {
-        n = piece->tokens - at < LODE_FFN_ROWS ? piece->tokens - at : LODE_FFN_ROWS;
+        n = piece->tokens - at < block ? piece->tokens - at : block;
         product(exec, up, exec->x + at * h, exec->ready + at * bytes, n, exec->inner);
         finish(exec, LODE_OP_UP);
         if (exec->be->gemm_ops->prepare) {

@@ -104,9 +104,15 @@ static enum lode_code simd_run(struct lode_gemm *g, const struct lode_linear *li
     return LODE_OK;
 }
 
+static double simd_spin(const struct lode_gemm *g)
+{
+    return g->cpu->spin();
+}
+
 const struct lode_gemm_ops lode_gemm_simd = {.name = "simd",
                                              .open = simd_open,
                                              .close = simd_close,
                                              .pack = simd_pack,
                                              .drop = simd_drop,
-                                             .run = simd_run};
+                                             .run = simd_run,
+                                             .spin = simd_spin};

@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) void tile(const struct tile_args *t
         vf values[VECS];
         results_of(t, kept[r], r, values);
         for (size_t v = 0; v < VECS; v++) {
-            if (gelu) values[v] = gelu_erf_of(values[v]);
+            if (gelu) values[v] = gelu_erf_coarse_of(values[v]);
             vf_store(t->y + r * t->y_stride + v * LANES, values[v]);
         }
     }

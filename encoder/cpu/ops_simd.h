@@ -292,6 +292,27 @@ static void gemm(const struct lode_panels *w, const float *x, size_t rows, float
     }
 }
 
+/* The tile's inner steps over memory that stays in the first-level cache. */
+static double spin(void)
+{
+    enum { SPIN_K = 64, SPIN_TILES = 200 };
+    float a[SPIN_K * TILE_ROWS] = {0}, b[SPIN_K * PANEL] __attribute__((aligned(VECTOR_ALIGN)));
+    float c[TILE_ROWS * PANEL] __attribute__((aligned(VECTOR_ALIGN)));
+    memset(b, 0, sizeof b);
+    const struct tile_args t = {.a = a,
+                                .row_step = SPIN_K,
+                                .k_step = 1,
+                                .b = b,
+                                .b_stride = PANEL,
+                                .k = SPIN_K,
+                                .bias = zeros,
+                                .c = c,
+                                .c_stride = PANEL};
+    for (size_t i = 0; i < SPIN_TILES; i++) tile_rows(&t, TILE_ROWS);
+    __asm__ volatile("" ::"m"(c));
+    return (double)SPIN_TILES * SPIN_K * TILE_ROWS * PANEL;
+}
+
 /* --- attention: queries in lanes, so that maximum and sum of the softmax are vertical --- */
 
 static size_t padded(size_t dim)
@@ -458,4 +479,5 @@ const struct lode_cpu_ops OPS_TABLE = {.isa = OPS_ISA,
                                        .activate = activate,
                                        .heads = {.floats = head_floats, .attention = attention},
                                        .pool = pool,
-                                       .gemm = gemm};
+                                       .gemm = gemm,
+                                       .spin = spin};
