@@ -35,14 +35,18 @@ enum {
     LODE_ENCODE_SPLIT_MIN = 16, /* tokens a thread; shorter runs are shared by a team, which reads
                                    the weights once */
     LODE_ENCODE_SLICE_TOKENS = 512, /* per thread, the most of one run: more is not quicker */
-    LODE_RUN_MS = 20, /* what a run may take, if no single text takes longer: what those wait who
-                         come after it began, and how soon a deadline or a cancel is seen */
-    LODE_RUN_TEXTS_MAX = 1024,      /* joined in one run */
+    LODE_QUERY_RUN_MS = 20,    /* of one run, if no single text takes longer: what those wait who */
+    LODE_INGEST_RUN_MS = 100,  /* come after it began; how soon a deadline or a cancel is seen */
+    LODE_RUN_TEXTS_MAX = 1024, /* joined in one run */
     LODE_QUERY_WAITING_MAX = 16384, /* tokens: one or two seconds of work; who comes then is told
                                        when to come back */
     LODE_INGEST_CALLS_MAX = 16, /* calls of clients: half of the fewest HTTP workers, so that bulk
                                    requests never hold all of them */
-    LODE_RETRY_AFTER_MAX = 60,  /* seconds a refused client is told to wait */
+    LODE_INGEST_NICE = 10, /* of the server's ingest threads: against queries that want all of the
+                              processors they get a tenth, so a busy server still indexes */
+    LODE_COMMAND_NICE = 5, /* of a command's: a server beside it stays quick, and the command gets
+                              its quarter of a processor that others want, too */
+    LODE_RETRY_AFTER_MAX = 60, /* seconds a refused client is told to wait */
 
     /* tokenizer */
     LODE_TOKENIZER_FILE_MAX = 32 << 20, /* bytes of tokenizer.json; the largest common one has 17 */

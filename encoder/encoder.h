@@ -22,7 +22,8 @@ struct lode_encoder_opts {
     /* 0 = the bounds of base/limits.h: tokens waiting in the query lane, calls in the ingest lane
      */
     unsigned query_waiting, ingest_calls;
-    unsigned threads;  /* 0 = lode_cpu_count() */
+    unsigned ingest_nice; /* how much nicer the threads of the ingest lane are; 0: not at all */
+    unsigned threads;     /* 0 = lode_cpu_count() */
     const char *dtype; /* "auto" (bf16 where the processor multiplies bf16, else f32), "f32", "bf16"
                           or "int8"; others: LODE_EUNSUPPORTED naming it */
     const char *device;           /* "auto" or "cpu" */
@@ -33,6 +34,7 @@ struct lode_encoder_opts {
     ((struct lode_encoder_opts){.model_dir = NULL,                                                 \
                                 .query_waiting = 0,                                                \
                                 .ingest_calls = 0,                                                 \
+                                .ingest_nice = 0,                                                  \
                                 .threads = 0,                                                      \
                                 .dtype = "auto",                                                   \
                                 .device = "auto",                                                  \

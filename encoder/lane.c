@@ -8,10 +8,6 @@
 
 #include "base/limits.h"
 
-/* Lets queries have nine tenths of the processors when both want all: nice 10 weighs 110, nice 0
- * weighs 1024. So a busy server still indexes. */
-enum { INGEST_NICE = 10 };
-
 static enum lode_code run(void *arg, struct lode_batch_text *const *texts, size_t count,
                           struct lode_err *err)
 {
@@ -39,7 +35,7 @@ static enum lode_code open_batcher(struct lode_lane_state *lane,
         .run = run,
         .arg = lane,
         .threads = lane->ops->threads(lane->backend),
-        .run_ms = LODE_RUN_MS,
+        .run_ms = served ? LODE_INGEST_RUN_MS : LODE_QUERY_RUN_MS,
         .waiting_max = served                ? SIZE_MAX
                        : opts->query_waiting ? opts->query_waiting
                                              : LODE_QUERY_WAITING_MAX,
@@ -79,7 +75,8 @@ static void *serve(void *arg)
 {
     struct lode_lane_state *lane = arg;
     const id_t self = (id_t)gettid();
-    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + INGEST_NICE);
+    const int nice = getpriority(PRIO_PROCESS, self) + (int)lane->opts->ingest_nice;
+    (void)setpriority(PRIO_PROCESS, self, nice);
     enum lode_code rc = lane->ops->open(lane->backend_opts, &lane->backend, &lane->err);
     if (!rc) rc = open_batcher(lane, lane->opts, true, &lane->err);
     tell(lane, rc);
