@@ -8,6 +8,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 static unsigned found; /* written once under once, then constant */
@@ -45,7 +47,11 @@ static unsigned detect(void)
 #elif defined(__aarch64__)
 static unsigned detect(void)
 {
-    return LODE_CPU_NEON; /* part of the base architecture */
+    unsigned bits = LODE_CPU_NEON; /* part of the base architecture */
+#if defined(__linux__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) bits |= LODE_CPU_NEON_DOT;
+#endif
+    return bits;
 }
 #else
 static unsigned detect(void)
@@ -62,6 +68,7 @@ static void ask(void)
     if (strcmp(cap, "ref") == 0) found = 0;
     if (strcmp(cap, "avx2") == 0) found &= LODE_CPU_AVX2;
     if (strcmp(cap, "avx512") == 0) found &= LODE_CPU_AVX2 | LODE_CPU_AVX512;
+    if (strcmp(cap, "neon") == 0) found &= LODE_CPU_NEON;
 }
 
 unsigned lode_cpu(void)
@@ -78,6 +85,7 @@ const char *lode_cpu_name(void)
     if (bits & LODE_CPU_AVX512) return "avx512";
     if (bits & LODE_CPU_AVX_VNNI) return "avx-vnni";
     if (bits & LODE_CPU_AVX2) return "avx2";
+    if (bits & LODE_CPU_NEON_DOT) return "neon-dot";
     if (bits & LODE_CPU_NEON) return "neon";
     return "ref";
 }

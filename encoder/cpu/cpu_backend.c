@@ -18,27 +18,28 @@ static const double PEAK_SECONDS = 0.05;
 
 /* --- open and close --- */
 
+struct level {
+    unsigned bit; /* of lode_cpu() */
+    const struct lode_cpu_ops *ops;
+};
+static const struct level levels[] = {/* best last */
+#if defined(__x86_64__)
+                                      {LODE_CPU_AVX2, &lode_cpu_ops_avx2},
+                                      {LODE_CPU_AVX512, &lode_cpu_ops_avx512},
+#elif defined(__aarch64__)
+                                      {LODE_CPU_NEON, &lode_cpu_ops_neon},
+#endif
+                                      {0, NULL}};
+
 const struct lode_cpu_ops *lode_cpu_ops_find(const char *level)
 {
     const struct lode_cpu_ops *best = &lode_cpu_ops_ref;
     if (level && strcmp(level, best->isa) == 0) return best;
-#if defined(__x86_64__) || defined(__aarch64__)
-    static const struct {
-        unsigned bit;
-        const struct lode_cpu_ops *ops;
-    } levels[] = {
-#if defined(__x86_64__)
-        {LODE_CPU_AVX2, &lode_cpu_ops_avx2}, {LODE_CPU_AVX512, &lode_cpu_ops_avx512}
-#else
-        {LODE_CPU_NEON, &lode_cpu_ops_neon}
-#endif
-    };
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (!(lode_cpu() & levels[i].bit)) continue;
-        best = levels[i].ops;
+    for (const struct level *l = levels; l->ops; l++) {
+        if (!(lode_cpu() & l->bit)) continue;
+        best = l->ops;
         if (level && strcmp(level, best->isa) == 0) return best;
     }
-#endif
     return level ? NULL : best;
 }
 

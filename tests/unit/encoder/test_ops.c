@@ -298,6 +298,17 @@ static void avx512_agrees_with_the_reference(void **state)
     check_all(ops);
 }
 
+static void neon_agrees_with_the_reference(void **state)
+{
+    const struct lode_cpu_ops *ops = lode_cpu_ops_find("neon");
+    (void)state;
+    if (!ops) {
+        print_message("skipped: this processor has no NEON, or LODE_CPU hides it\n");
+        skip();
+    }
+    check_all(ops);
+}
+
 static void avx512_source_over_simde_agrees_with_the_reference(void **state)
 {
     (void)state;
@@ -335,6 +346,7 @@ int main(void)
         cmocka_unit_test(gelu_of_the_reference_has_known_values),
         cmocka_unit_test(avx2_agrees_with_the_reference),
         cmocka_unit_test(avx512_agrees_with_the_reference),
+        cmocka_unit_test(neon_agrees_with_the_reference),
         cmocka_unit_test(avx512_source_over_simde_agrees_with_the_reference),
         cmocka_unit_test(onednn_agrees_with_the_reference),
     };
