@@ -245,6 +245,48 @@ done:
     return rc;
 }
 
+/* --- the format of a store of an earlier program --- */
+
+enum { FORMAT_AT = sizeof format_magic }; /* of the number in the record's body */
+
+static enum lode_code load_format(const struct lode_rtxn *txn, struct lode_rd *body,
+                                  struct lode_err *err)
+{
+    const struct lode_dbkey key = lode_key_bytes(LODE_STR("format"));
+    bool found;
+    LODE_TRY(lode_rec_get(txn, LODE_T_META, &key, &found, body, err));
+    if (found && (size_t)(body->end - body->p) >= FORMAT_AT + sizeof(uint32_t)) return LODE_OK;
+    return lode_fail_record(err, txn, LODE_T_META, lode_dbkey_str(&key), LODE_BAD_BODY);
+}
+
+enum lode_code lode_env_format_old(const struct lode_rtxn *txn, bool *old, struct lode_err *err)
+{
+    struct lode_rd body;
+    uint32_t format;
+    LODE_TRY(load_format(txn, &body, err));
+    memcpy(&format, body.p + FORMAT_AT, sizeof format);
+    *old = format < LODE_FORMAT;
+    return LODE_OK;
+}
+
+enum lode_code lode_env_format_raise(struct lode_rtxn *txn, struct lode_err *err)
+{
+    const struct lode_dbkey key = lode_key_bytes(LODE_STR("format"));
+    const uint32_t format = LODE_FORMAT;
+    struct lode_rd body;
+    struct lode_buf rec;
+    LODE_TRY(load_format(txn, &body, err));
+    lode_buf_init(&rec, LODE_KIB);
+    lode_rec_begin(&rec);
+    lode_buf_add(&rec, body.p, FORMAT_AT);
+    lode_put_u32(&rec, format);
+    body.p += FORMAT_AT + sizeof format;
+    lode_buf_add(&rec, body.p, (size_t)(body.end - body.p));
+    const enum lode_code rc = lode_rec_put(txn, LODE_T_META, &key, &rec, err);
+    lode_buf_release(&rec);
+    return rc;
+}
+
 /* --- making a new one --- */
 
 static enum lode_code put_format(struct lode_rtxn *txn, struct lode_buf *rec, struct lode_err *err)

@@ -55,9 +55,9 @@
  *                                                vector f32 * dim
  * embedkeys    [ text key 16 ]                   seq u64
  *
- * The last four are the caches. Stores of earlier programs lack them until they are opened; a
- * program that does not know them leaves entries behind that lead to dead slots, which is why a
- * slot is looked at before it is believed.
+ * The last four are the caches. Stores of earlier programs lack them until they are opened; one
+ * that was open in such a program at that time may have entries that lead to dead slots, which is
+ * why a slot is looked at before it is believed.
  *
  * The vectors of 64 slots share one value, since a value of its own for each wastes a third or more
  * of the pages:
@@ -81,8 +81,11 @@
 #include "storage/types.h"
 #include "storage/vectors.h"
 
-/* Rises with every change that an older program would misread. */
-enum { LODE_FORMAT = 1 };
+/* Rises with every change that an older program would misread or take for damage. What older ones
+ * wrote is read as it is; opening a store raises its number, so that they leave it alone then.
+ *   1  the first
+ *   2  collections have dtypes; the caches */
+enum { LODE_FORMAT = 2 };
 
 enum lode_table { /* stored in every checksum: append only */
                   LODE_T_META,

@@ -115,31 +115,45 @@ static enum lode_code open_tables(struct lode_store *store, struct lode_err *err
     return LODE_OK;
 }
 
-static bool lacks_tables(const struct lode_store *store)
+/* Whether the store is of an earlier program, which knew fewer tables or another format. */
+static enum lode_code is_early(struct lode_store *store, bool *early, struct lode_err *err)
 {
+    struct lode_rtxn *txn;
+    LODE_TRY(lode_rtxn_begin(store, &txn, err));
+    const enum lode_code rc = lode_env_format_old(txn, early, err);
+    lode_rtxn_end(txn);
     for (enum lode_table t = LODE_T_LATER; t < LODE_T_COUNT; t++)
-        if (store->dbi[t] == LODE_NO_TABLE) return true;
-    return false;
+        *early = *early || store->dbi[t] == LODE_NO_TABLE;
+    return rc;
 }
 
-/* Tables that came after the format, for a store that an earlier program made. It does without them
- * when they cannot be made, as on a full disk: they hold nothing that is not found elsewhere. */
-static void add_tables(struct lode_store *store)
+static enum lode_code bring_up(struct lode_store *store, struct lode_err *err)
 {
-    struct lode_err err = LODE_ERR_INIT;
     struct lode_rtxn txn;
     MDB_dbi dbi[LODE_T_COUNT];
-    if (!lacks_tables(store) || lode_disk_free(store->dir) < store->reserve_bytes) return;
-    if (lode_wtxn_begin(store, &txn, &err)) return; /* whatever it is, the first read tells */
-    enum lode_code rc = lode_env_tables(txn.mdb, MDB_CREATE, dbi, &err);
-    if (rc)
+    LODE_TRY(lode_wtxn_begin(store, &txn, err));
+    enum lode_code rc = lode_env_tables(txn.mdb, MDB_CREATE, dbi, err);
+    if (!rc) rc = lode_env_format_raise(&txn, err);
+    if (rc) {
         lode_wtxn_abort(&txn);
-    else
-        rc = lode_wtxn_commit(&txn, 0, &err);
-    if (rc)
-        lode_warn("%s: the caches are off: %s", store->dir, err.msg);
-    else
-        memcpy(store->dbi, dbi, sizeof dbi);
+        return rc;
+    }
+    LODE_TRY(lode_wtxn_commit(&txn, 0, err));
+    memcpy(store->dbi, dbi, sizeof dbi);
+    return LODE_OK;
+}
+
+/* A store that an earlier program made gets our format's number and the tables that came since. It
+ * does without when that cannot be written, as on a full disk: the tables hold nothing that is not
+ * found elsewhere, and the next open tries again. */
+static enum lode_code upgrade(struct lode_store *store, struct lode_err *err)
+{
+    struct lode_err why = LODE_ERR_INIT;
+    bool early;
+    LODE_TRY(is_early(store, &early, err));
+    if (!early || lode_disk_free(store->dir) < store->reserve_bytes) return LODE_OK;
+    if (bring_up(store, &why)) lode_warn("%s: not brought up to date: %s", store->dir, why.msg);
+    return LODE_OK;
 }
 
 static enum lode_code open_env(struct lode_store *store, const struct lode_store_opts *opts,
@@ -220,7 +234,7 @@ static enum lode_code open_dir(struct lode_store *store, const struct lode_store
     lode_tmp_remove(store->dir, LODE_COMPACT_TMP);
     lode_tmp_remove(store->dir, LODE_RESTORE_TMP);
     LODE_TRY(open_env(store, opts, err));
-    add_tables(store);
+    LODE_TRY(upgrade(store, err));
     LODE_TRY(first_look(store, err));
     return lode_tend_start(store, err);
 }

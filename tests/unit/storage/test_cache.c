@@ -259,10 +259,33 @@ static void a_vector_with_a_wrong_checksum_is_a_miss(void **state)
 
 /* --- a store of an earlier program --- */
 
-/* Takes the tables away that came after the format. */
+static uint32_t stored_format(struct world *w, uint32_t *changed)
+{
+    const struct lode_dbkey key = lode_key_bytes(LODE_STR("format"));
+    struct lode_rd body;
+    struct lode_rtxn txn;
+    struct lode_buf rec;
+    uint32_t format;
+    bool found;
+    good(lode_wtxn_begin(w->store, &txn, &err));
+    good(lode_rec_get(&txn, LODE_T_META, &key, &found, &body, &err));
+    memcpy(&format, body.p + 4, sizeof format);
+    lode_buf_init(&rec, 1024);
+    lode_rec_begin(&rec);
+    lode_buf_add(&rec, body.p, (size_t)(body.end - body.p));
+    if (changed) memcpy(rec.ptr + LODE_ENVELOPE_BYTES + 4, changed, sizeof *changed);
+    good(lode_rec_put(&txn, LODE_T_META, &key, &rec, &err));
+    lode_buf_release(&rec);
+    good(lode_wtxn_commit(&txn, 0, &err));
+    return format;
+}
+
+/* As the first format was: without the tables that came later. */
 static void make_early(struct world *w)
 {
     struct lode_rtxn txn;
+    uint32_t first = 1;
+    assert_int_equal(stored_format(w, &first), LODE_FORMAT);
     good(lode_wtxn_begin(w->store, &txn, &err));
     for (enum lode_table t = LODE_T_LATER; t < LODE_T_COUNT; t++)
         assert_int_equal(mdb_drop(txn.mdb, w->store->dbi[t], 1), 0);
@@ -287,7 +310,9 @@ static void a_store_without_the_tables_works_and_gets_them_when_opened(void **st
     bad(LODE_EUNSUPPORTED, "no table", lode_embeds_put(w->store, &write, &out, &err));
     good(lode_embeds_clear(w->store, &err));
     expect_clean(w->store);
+    assert_int_equal(stored_format(w, NULL), 1);
     world_reopen(w);
+    assert_int_equal(stored_format(w, NULL), LODE_FORMAT);
     expect_document(w->store, "docs", "a", 2, 100);
     assert_true(delete_document(w->store, cid, "a"));
     put_document(w->store, cid, "b", 2, 200);
