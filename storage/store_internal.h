@@ -98,7 +98,8 @@ enum lode_code lode_env_create(const char *dir, size_t map_bytes, struct lode_er
 /* LODE_OK: written by this format. LODE_EVERSION, or LODE_ECORRUPT in words. Touches nothing.
  * *whole false: the data file is short, see lode_env_mend_tail; then the format was not read. */
 enum lode_code lode_env_peek(const char *dir, bool *whole, struct lode_err *err);
-/* Whether the format of txn's store is older than ours, and raising it; the record keeps the rest. */
+/* Whether the format of txn's store is older than ours, and raising it; the record keeps the rest.
+ */
 enum lode_code lode_env_format_old(const struct lode_rtxn *txn, bool *old, struct lode_err *err);
 enum lode_code lode_env_format_raise(struct lode_rtxn *txn, struct lode_err *err);
 /* The pages the newest commit may use against the size of the file: false when it is short. */
