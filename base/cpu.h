@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* CPU features, asked once. A level includes those below it and that the OS saves the registers.
- * LODE_CPU=ref|avx2|avx512|neon in the environment caps the level (tests force the reference path with
- * it). */
+ * LODE_CPU=ref|avx2|avx512|neon in the environment caps the level (tests force the reference path
+ * with it). */
 #ifndef LODE_BASE_CPU_H
 #define LODE_BASE_CPU_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* As bf16_avx2.c, for AVX-512 without BF16: tiles of 8 x 48, weights widened on the way, activations
- * in f32. Built with -mavx512f. */
+/* As bf16_avx2.c, for AVX-512 without BF16: tiles of 8 x 48, weights widened on the way,
+ * activations in f32. Built with -mavx512f. */
 #include "encoder/cpu/vec_avx512.h"
 
 #include <stddef.h>

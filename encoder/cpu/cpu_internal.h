@@ -118,14 +118,14 @@ extern const struct lode_gemm_ops lode_gemm_lowp;   /* bf16 and int8 */
  * 255 * 128 = 32,640 fits and every sum is exact. (Activations of 7 bits would fit too, but rows
  * with one huge value, as [CLS] has them, then lose the mark of cosine 0.99 in short texts.)
  *
- * One element may stand far out of its row: [CLS] rows have such a one in every layer. Where leaving
- * it out halves the row's range or better, its code is 0 and what it has above low, the excess, is
+ * One element may stand far out of its row: [CLS] rows have such a one in every layer. Where
+ * leaving it out halves the row's range or better, its code is 0 and what it has above low, the excess, is
  * multiplied apart:
  *
  *   y += excess * scale[c] * code of the column's weight for that element
  *
- * A kernel that can only multiply s8 x s8 stores codes with 128 taken off; 128 steps are then in low,
- * and not in excess.
+ * A kernel that can only multiply s8 x s8 stores codes with 128 taken off; 128 steps are then in
+ * low, and not in excess.
  *
  * bf16: products exact, sums in f32; scale and shift are not used. */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* int8 products in AVX-512 VNNI, tiles of 8 x 48: vpdpbusd multiplies u8 x s8 and adds four products
- * to a 32-bit sum without saturation, so activations use all 8 bits.
+/* int8 products in AVX-512 VNNI, tiles of 8 x 48: vpdpbusd multiplies u8 x s8 and adds four
+ * products to a 32-bit sum without saturation, so activations use all 8 bits.
  *
  * Inline assembly, since gcc 12 copies the sums around the intrinsic (a third of the speed). Built
  * with -mavx512f -mavx512bw -mavx512vnni. */

@@ -49,7 +49,7 @@ static inline vf gelu_erf_of(vf x)
     return vf_mul(x, vf_fma(c, s, vf_set1(0.5f)));
 }
 
-/* The same to 1.2e-5 of max(1, |x|) with fewer terms, for results that bf16 or int8 round anyway. */
+/* The same to 1.2e-5 of max(1, |x|), with fewer terms: for results that bf16 or int8 round. */
 static inline vf gelu_erf_coarse_of(vf x)
 {
     static const float p[] = {1.659366302e-01f,  -8.078340520e-02f, 5.565302820e-02f,

@@ -44,7 +44,8 @@ assert.h ctype.h errno.h fenv.h float.h inttypes.h limits.h locale.h math.h setj
 stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h strings.h time.h uchar.h wchar.h
 arpa/inet.h dirent.h dlfcn.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h malloc.h netdb.h netinet/in.h
 netinet/tcp.h poll.h pthread.h sched.h semaphore.h spawn.h syslog.h termios.h unistd.h utime.h
-sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/mount.h sys/prctl.h sys/random.h sys/resource.h
+sys/auxv.h sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/mount.h sys/prctl.h sys/random.h
+sys/resource.h
 sys/select.h sys/sendfile.h sys/signalfd.h sys/socket.h sys/stat.h sys/statfs.h sys/statvfs.h sys/syscall.h
 sys/sysinfo.h sys/time.h sys/timerfd.h sys/types.h sys/uio.h sys/un.h sys/utsname.h sys/wait.h
 cpuid.h immintrin.h nmmintrin.h x86intrin.h arm_neon.h

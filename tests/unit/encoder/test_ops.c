@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every variant of every row kernel and matrix product against the plain C reference, over random
- * and extreme shapes and values. AVX-512 runs natively where the processor has it, and over SIMDe
- * (the same source compiled for any machine) where that is installed. */
+ * and extreme shapes and values. AVX-512 and NEON run natively where the processor has them, and
+ * over SIMDe (the same source compiled for x86-64) where that is installed. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +17,9 @@
 
 #ifdef LODE_TEST_AVX512_MODEL
 extern const struct lode_cpu_ops lode_cpu_ops_avx512_simde;
+#endif
+#ifdef LODE_TEST_NEON_MODEL
+extern const struct lode_cpu_ops lode_cpu_ops_neon_simde;
 #endif
 
 static uint64_t seed = 20261124;
@@ -320,6 +323,17 @@ static void avx512_source_over_simde_agrees_with_the_reference(void **state)
 #endif
 }
 
+static void neon_source_over_simde_agrees_with_the_reference(void **state)
+{
+    (void)state;
+#ifdef LODE_TEST_NEON_MODEL
+    check_all(&lode_cpu_ops_neon_simde);
+#else
+    print_message("skipped: built without SIMDe (Debian: libsimde-dev)\n");
+    skip();
+#endif
+}
+
 static void onednn_agrees_with_the_reference(void **state)
 {
     (void)state;
@@ -348,6 +362,7 @@ int main(void)
         cmocka_unit_test(avx512_agrees_with_the_reference),
         cmocka_unit_test(neon_agrees_with_the_reference),
         cmocka_unit_test(avx512_source_over_simde_agrees_with_the_reference),
+        cmocka_unit_test(neon_source_over_simde_agrees_with_the_reference),
         cmocka_unit_test(onednn_agrees_with_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
