@@ -119,8 +119,8 @@ extern const struct lode_gemm_ops lode_gemm_lowp;   /* bf16 and int8 */
  * with one huge value, as [CLS] has them, then lose the mark of cosine 0.99 in short texts.)
  *
  * One element may stand far out of its row: [CLS] rows have such a one in every layer. Where
- * leaving it out halves the row's range or better, its code is 0 and what it has above low, the excess, is
- * multiplied apart:
+ * leaving it out halves the row's range or better, its code is 0 and what it has above low, the
+ * excess, is multiplied apart:
  *
  *   y += excess * scale[c] * code of the column's weight for that element
  *
