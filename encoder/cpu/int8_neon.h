@@ -32,13 +32,16 @@ static inline int8x16_t unit_at(const char *a)
     return vreinterpretq_s8_s32(vdupq_n_s32(unit));
 }
 
+static inline uint16x4_t rounded(vf x)
+{
+    return vmovn_u32(vcvtq_u32_f32(vf_round(x)));
+}
+
 /* The upper bit turns c in [0, 255] into c - 128. */
 static inline void store_codes(uint8_t *to, const vf v[4])
 {
-    const uint16x8_t a =
-        vcombine_u16(vmovn_u32(vcvtnq_u32_f32(v[0])), vmovn_u32(vcvtnq_u32_f32(v[1])));
-    const uint16x8_t b =
-        vcombine_u16(vmovn_u32(vcvtnq_u32_f32(v[2])), vmovn_u32(vcvtnq_u32_f32(v[3])));
+    const uint16x8_t a = vcombine_u16(rounded(v[0]), rounded(v[1]));
+    const uint16x8_t b = vcombine_u16(rounded(v[2]), rounded(v[3]));
     const uint8x16_t codes = vcombine_u8(vqmovn_u16(a), vqmovn_u16(b));
     vst1q_u8(to, veorq_u8(codes, vdupq_n_u8(0x80)));
 }

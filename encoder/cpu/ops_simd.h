@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The row kernels over vectors of LANES floats: one body for all instruction sets. It is included by
- * ops_avx2.c, ops_avx512.c and ops_neon.c only, each of which first includes its vec_*.h and defines
+/* The row kernels over vectors of LANES floats: one body for all instruction sets. It is included
+ * by ops_avx2.c, ops_avx512.c and ops_neon.c only, which first include their vec_*.h and define
  *
  *   TILE_ROWS          rows of a register tile (2 * TILE_ROWS accumulators)
  *   OPS_TABLE, OPS_ISA the table to define and its name

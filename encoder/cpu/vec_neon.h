@@ -8,6 +8,7 @@
 #ifdef LODE_TEST_SIMDE
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/arm/neon.h>
+#define vdivq_f32(a, b) ((a) / (b)) /* not in SIMDe 0.7 */
 #else
 #include <arm_neon.h>
 #endif

@@ -17,6 +17,11 @@
 #include "encoder/cpu/cpu_internal.h"
 #include "encoder/dtype.h"
 
+#ifdef LODE_TEST_NEON_MODEL
+extern const struct lode_lowp_ops lode_int8_neon_simde, lode_int8_neondot_simde,
+    lode_bf16_neon_simde;
+#endif
+
 static uint64_t seed = 20261124;
 
 static uint32_t next_random(void)
@@ -238,18 +243,21 @@ static void check_extremes(const struct lode_lowp_ops *ops)
     free(y);
 }
 
+static void check_kernel(const struct lode_lowp_ops *ops)
+{
+    print_message("%s in %s\n", lode_precision_name(ops->precision), ops->isa);
+    assert_true(lode_lowp_works(ops));
+    check_shapes(ops);
+    check_invariance(ops);
+    check_extremes(ops);
+}
+
 static void check_all(enum lode_precision precision)
 {
     const struct lode_lowp_ops *list[LODE_LOWP_MAX];
     const size_t count = lode_lowp_list(precision, NULL, list);
     assert_true(count >= 1);
-    for (size_t i = 0; i < count; i++) {
-        print_message("%s in %s\n", lode_precision_name(precision), list[i]->isa);
-        assert_true(lode_lowp_works(list[i]));
-        check_shapes(list[i]);
-        check_invariance(list[i]);
-        check_extremes(list[i]);
-    }
+    for (size_t i = 0; i < count; i++) check_kernel(list[i]);
 }
 
 static void int8_products_are_exact_on_integers_and_bounded_elsewhere(void **state)
@@ -262,6 +270,20 @@ static void bf16_products_are_exact_on_integers_and_bounded_elsewhere(void **sta
 {
     (void)state;
     check_all(LODE_PRECISION_BF16);
+}
+
+/* The NEON kernels over SIMDe, on a machine that has none. */
+static void neon_source_over_simde_is_exact_on_integers_and_bounded_elsewhere(void **state)
+{
+    (void)state;
+#ifdef LODE_TEST_NEON_MODEL
+    check_kernel(&lode_int8_neon_simde);
+    check_kernel(&lode_int8_neondot_simde);
+    check_kernel(&lode_bf16_neon_simde);
+#else
+    print_message("skipped: built without SIMDe (Debian: libsimde-dev)\n");
+    skip();
+#endif
 }
 
 /* --- a kernel that is wrong --- */
@@ -284,6 +306,7 @@ static void a_kernel_that_is_wrong_on_this_machine_is_found_at_open(void **state
 
 /* --- attention --- */
 
+#if defined(__x86_64__) /* the only one that has such a kernel */
 static void run_head(const struct lode_head_ops *ops, struct lode_head head)
 {
     head.scratch = lode_alloc_aligned(ops->floats(head.tokens, head.dim), sizeof(float));
@@ -315,6 +338,7 @@ static void check_head(const struct lode_head_ops *ops, size_t tokens, size_t di
     free(want);
     free(got);
 }
+#endif
 
 static void attention_in_bf16_is_near_that_in_f32(void **state)
 {
@@ -336,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(int8_products_are_exact_on_integers_and_bounded_elsewhere),
         cmocka_unit_test(bf16_products_are_exact_on_integers_and_bounded_elsewhere),
+        cmocka_unit_test(neon_source_over_simde_is_exact_on_integers_and_bounded_elsewhere),
         cmocka_unit_test(a_kernel_that_is_wrong_on_this_machine_is_found_at_open),
         cmocka_unit_test(attention_in_bf16_is_near_that_in_f32),
     };
