@@ -132,6 +132,30 @@ static void metrics_render_as_prometheus_text(void **state)
     lode_metrics_free(m);
 }
 
+static void sizes_are_counted_in_powers_of_two(void **state)
+{
+    struct lode_metrics *m = lode_metrics_new();
+    struct lode_counter *h = lode_metrics_sizes(m, "lode_n", "Things.", "");
+    struct lode_buf out;
+    (void)state;
+    lode_metric_observe(h, 1);
+    lode_metric_observe(h, 300);
+    lode_metric_observe(h, 1e6);
+    lode_buf_init(&out, 1 << 16);
+    lode_metrics_render(m, &out);
+    static const char *const parts[] = {"# TYPE lode_n histogram\nlode_n_bucket{le=\"1\"} 1\n",
+                                        "lode_n_bucket{le=\"256\"} 1\n",
+                                        "lode_n_bucket{le=\"512\"} 2\n",
+                                        "lode_n_bucket{le=\"16384\"} 2\n",
+                                        "lode_n_bucket{le=\"+Inf\"} 3\n",
+                                        "lode_n_sum 1000301\n",
+                                        "lode_n_count 3\n"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (!strstr(out.ptr, parts[i])) fail_msg("%s is not in\n%s", parts[i], out.ptr);
+    lode_buf_release(&out);
+    lode_metrics_free(m);
+}
+
 static void without_a_registry_nothing_is_counted_and_nothing_breaks(void **state)
 {
     (void)state;
@@ -164,6 +188,7 @@ int main(void)
         cmocka_unit_test(a_log_line_stays_one_line),
         cmocka_unit_test(time_is_written_as_rfc_3339),
         cmocka_unit_test(metrics_render_as_prometheus_text),
+        cmocka_unit_test(sizes_are_counted_in_powers_of_two),
         cmocka_unit_test(without_a_registry_nothing_is_counted_and_nothing_breaks),
         cmocka_unit_test(cpu_levels_include_those_below),
     };
