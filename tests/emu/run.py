@@ -146,7 +146,7 @@ def relay(emulator, serial, deadline):
     """Copies what the program prints to our output; returns its exit status."""
     seen, shown = b"", None
     while True:
-        over = "stopped" if emulator.poll() is not None else ""
+        over = "" if emulator.poll() is None else f"stopped ({emulator.returncode})"
         over = over or ("ran out of time" if time.monotonic() > deadline else "")
         if os.path.exists(serial):
             with open(serial, "rb") as file:
@@ -162,8 +162,10 @@ def relay(emulator, serial, deadline):
                 return status
         if over:
             sys.stdout.buffer.write(seen[-3000:] if shown is None else seen[shown:])
-            print(f"\nemulator {over} before the test ended", flush=True)
-            return NO_RESULT if over == "stopped" else TIMED_OUT
+            print(f"\nemulator {over} before the test ended; its log ends:", flush=True)
+            subprocess.run(["tail", "-n", "8", os.path.join(os.path.dirname(serial), "log")],
+                           check=False)
+            return TIMED_OUT if emulator.returncode is None else NO_RESULT
         time.sleep(0.2)
 
 
