@@ -40,6 +40,7 @@ struct bench_result {
     size_t batch;
     uint64_t sequences, tokens; /* of all calls measured */
     double seconds;
+    double cpu_seconds; /* of all threads: what another program takes away is not in it */
     size_t calls;
     struct bench_percentiles ms; /* of a call */
     bool rate_only;              /* the rest is absent */

@@ -101,6 +101,7 @@ static int report_json(const struct bench_result *r)
     count(&w, "sequences", r->sequences);
     count(&w, "tokens", r->tokens);
     number(&w, "seconds", r->seconds);
+    number(&w, "cpu_seconds", r->cpu_seconds);
     number(&w, "seq_per_s", (double)r->sequences / r->seconds);
     number(&w, "tokens_per_s", (double)r->tokens / r->seconds);
     write_percentiles(&w, &r->ms);

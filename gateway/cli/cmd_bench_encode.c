@@ -3,6 +3,7 @@
  * the machine is capable of, where the time goes, and how long one text takes. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -100,8 +101,16 @@ static void count_call(struct bench *b, size_t count)
     b->r.calls++;
 }
 
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static enum lode_code run_calls(struct bench *b, double wanted, struct lode_err *err)
 {
+    const double cpu_start = cpu_seconds();
     const bool whole = lode_cli_on(b->cli, "texts") || lode_cli_on(b->cli, "arrival");
     const uint64_t start = lode_now_ns();
     for (size_t at = 0; b->r.calls < CALLS_MAX; at += b->r.batch) {
@@ -112,6 +121,7 @@ static enum lode_code run_calls(struct bench *b, double wanted, struct lode_err 
         count_call(b, n);
     }
     b->r.seconds = lode_seconds_since(start);
+    b->r.cpu_seconds = cpu_seconds() - cpu_start;
     b->r.ms = percentiles(b->ms, b->r.calls);
     return LODE_OK;
 }

@@ -2,16 +2,16 @@
 """lode's encoder beside OpenVINO: same model, same texts, same threads, tokenising included, in turns.
 
 usage: compare_encode.py LODE MODEL TEXTS.jsonl WORK [--pairs int8:openvino-int8,f32:openvino-f32] [--loads 64,128,mixed,arrival,query]
-                         [--rounds R] [--threads T] [--cosine] [--out FILE.json]
+                         [--rounds R] [--threads T] [--calibration N] [--cosine] [--out FILE.json]
 LODE is the program, MODEL the model folder, TEXTS a file of {"title", "text"} lines (1,300 or more, such as a BEIR corpus), WORK a folder
 for what is made once (the peer's model files, reference vectors). A pair is lode's --dtype and the peer: openvino-f32, openvino-bf16 or
-openvino-int8. Loads:
+openvino-int8, which is made after seeing N (300) texts. Loads:
   64, 128   384 and 192 texts of that many tokens, batches of 64 and 32
   mixed     256 abstracts, cut at the window, in one call: both sides may sort them
   arrival   500 texts of 4 to 250 tokens in no order, in calls of 32 as they come; the peer pads
   query     64 texts of 16 tokens, one at a time: median milliseconds
 Both sides are timed alternately R times. The ratio is of medians, with the least and largest of one round beside it; it is above 1
-where lode is faster. --cosine adds the least cosine of 1,000 abstracts to sentence-transformers in f32, for each dtype.
+where lode is faster. ratio_cpu is of texts a second of processor time, which other work on the machine disturbs less. --cosine adds the least cosine of 1,000 abstracts to sentence-transformers in f32, for each dtype.
 Needs: openvino, optimum-intel, nncf, transformers, numpy; for --cosine sentence-transformers."""
 import argparse
 import json
@@ -68,11 +68,12 @@ def make_loads(tok, abstracts):
 
 
 def one_round(lode, peer, file, load):
-    """(lode's, the peer's): texts a second, or for single texts milliseconds."""
+    """(lode's, the peer's) texts a second, or for single texts milliseconds; the same by processor time."""
     texts, batch, call = load
     mine = lode.bench(file, call)
-    if call == 1: return mine["ms_p50"], statistics.median(peer.milliseconds_each(texts))
-    return mine["seq_per_s"], len(texts) / peer.seconds(texts, batch, call)
+    if call == 1: return (mine["ms_p50"], statistics.median(peer.milliseconds_each(texts))), (1, 1)
+    seconds, cpu = peer.seconds(texts, batch, call)
+    return (mine["seq_per_s"], len(texts) / seconds), (mine["sequences"] / mine["cpu_seconds"], len(texts) / cpu)
 
 
 def compare(args, lode, peer, name, load):
@@ -80,14 +81,18 @@ def compare(args, lode, peer, name, load):
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as f:
         f.write("\n".join(t.replace("\n", " ") for t in texts) + "\n")
         f.flush()
-        peer.seconds(texts[:4 * call], batch, call)  # warms up, shapes included
+        peer.seconds(texts[:2 * call], batch, call)  # warms up, shapes included
         rounds = [one_round(lode, peer, f.name, load) for _ in range(args.rounds)]
-    mine, theirs = (statistics.median(side) for side in zip(*rounds))
+    mine, theirs = (statistics.median(side) for side in zip(*(r[0] for r in rounds)))
     gain = (lambda a, b: b / a) if call == 1 else (lambda a, b: a / b)
-    each = sorted(gain(a, b) for a, b in rounds)
+    each = sorted(gain(a, b) for (a, b), _ in rounds)
     unit = "ms_p50" if call == 1 else "seq_per_s"
-    return {f"lode_{unit}": round(mine, 3), f"peer_{unit}": round(theirs, 3), "ratio": round(gain(mine, theirs), 3),
-            "ratio_min": round(each[0], 3), "ratio_max": round(each[-1], 3)}
+    row = {f"lode_{unit}": round(mine, 3), f"peer_{unit}": round(theirs, 3), "ratio": round(gain(mine, theirs), 3),
+           "ratio_min": round(each[0], 3), "ratio_max": round(each[-1], 3)}
+    if call > 1:
+        mine, theirs = (statistics.median(side) for side in zip(*(r[1] for r in rounds)))
+        row |= {"lode_seq_per_cpu_s": round(mine, 3), "peer_seq_per_cpu_s": round(theirs, 3), "ratio_cpu": round(mine / theirs, 3)}
+    return row
 
 
 def reference(args, abstracts):
@@ -106,6 +111,7 @@ def main():
     parser.add_argument("--loads", default="64,128,mixed,arrival,query")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--calibration", type=int, default=300)
     parser.add_argument("--cosine", action="store_true")
     parser.add_argument("--out")
     args = parser.parse_args()
@@ -118,7 +124,7 @@ def main():
 
     for pair in args.pairs.split(","):
         dtype, name = pair.split(":")
-        lode, peer = Lode(args, dtype), Peer(name, args.model, args.work, abstracts[1000:1300], args.threads)
+        lode, peer = Lode(args, dtype), Peer(name, args.model, args.work, abstracts[1000:1000 + args.calibration], args.threads)
         loads = make_loads(peer.tok, abstracts)
         for load in args.loads.split(","):
             say({"dtype": dtype, "peer": name, "peer_runs_in": peer.runs_in, "load": load, **compare(args, lode, peer, load, loads[load])})
