@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* As bf16_avx2.c, in NEON: tiles of 8 x 12, weights widened on the way, activations in f32. */
+/* As bf16_avx2.c, in NEON: tiles of 8 x 8, weights widened on the way, activations in f32. */
 #include "encoder/cpu/vec_neon.h"
 
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include "encoder/cpu/simd_math.h"
 
-#define VECS       3
+#define VECS       2
 #define ROWS       8
 #define UNIT       2
 #define ELEMENT    4

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* int8 products with the dot product of armv8.2, tiles of 8 x 12: sdot adds four products s8 x s8
+/* int8 products with the dot product of armv8.2, tiles of 6 x 12: sdot adds four products s8 x s8
  * to a 32-bit sum. Built with -march=armv8.2-a+dotprod. */
 #include "encoder/cpu/vec_neon.h"
 
@@ -7,7 +7,7 @@
 #include "encoder/cpu/simd_math.h"
 
 #define VECS           3
-#define ROWS           8
+#define ROWS           6
 #define UNIT           4
 #define ELEMENT        1
 #define LOWP_LEVELS    255
