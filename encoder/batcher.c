@@ -130,7 +130,7 @@ static void drop_if_dead(struct lode_batcher *b, struct lode_call *c, uint64_t n
 /* Tokens that a run may hold. Before anything was measured: enough to measure. */
 static size_t budget_of(const struct lode_batcher *b)
 {
-    const size_t least = (size_t)LODE_ENCODE_UNIT_MIN * b->opts.threads;
+    const size_t least = (size_t)LODE_ENCODE_RUN_MIN * b->opts.threads;
     const size_t most = (size_t)LODE_ENCODE_SLICE_TOKENS * b->opts.threads;
     const double tokens = b->rate * b->opts.run_ms * 1e-3;
     if (tokens <= (double)least) return least;
@@ -153,12 +153,25 @@ static void take_from(struct lode_batcher *b, struct lode_call *c, struct taken 
     }
 }
 
+/* Where more of the last call waits: as many texts as keep all threads busy to the end, since they
+ * are about equally long. */
+static void even_out(struct lode_batcher *b, struct lode_call *last, struct taken *t)
+{
+    if (!last || last->taken == last->count || t->texts < b->opts.threads) return;
+    while (t->texts % b->opts.threads && last->running > 1) {
+        last->taken--;
+        last->running--;
+        t->texts--;
+        t->tokens -= last->texts[last->taken].count;
+    }
+}
+
 /* From the oldest call on. What is left of a call goes behind the others, so that large ones take
  * turns. Calls in the run go to *members, linked by next. */
 static struct taken take(struct lode_batcher *b, uint64_t now, struct lode_call **members)
 {
     struct taken t = {.budget = budget_of(b)};
-    struct lode_call **end = members;
+    struct lode_call **end = members, *last = NULL;
     *members = NULL;
     for (struct lode_call *c = b->first, *next; c; c = next) {
         next = c->next;
@@ -171,7 +184,9 @@ static struct taken take(struct lode_batcher *b, uint64_t now, struct lode_call 
         c->next = NULL;
         *end = c;
         end = &c->next;
+        last = c;
     }
+    even_out(b, last, &t);
     set_waiting(b, b->waiting - t.tokens);
     return t;
 }

@@ -197,14 +197,14 @@ struct lode_encoder_shape lode_encoder_shape(const struct lode_encoder *enc)
 
 size_t lode_encoder_profile(const struct lode_encoder *enc, struct lode_op_time *out, size_t room)
 {
-    double seconds[LODE_LANE_COUNT][LODE_OP_COUNT];
+    double seconds[LODE_LANE_COUNT][LODE_STEP_COUNT];
     for (size_t i = 0; i < LODE_LANE_COUNT; i++)
         enc->ops->profile(enc->lanes[i].backend, seconds[i]);
-    for (size_t i = 0; i < LODE_OP_COUNT && i < room; i++)
-        out[i] = (struct lode_op_time){.op = lode_op_name((enum lode_op)i),
+    for (size_t i = 0; i < LODE_STEP_COUNT && i < room; i++)
+        out[i] = (struct lode_op_time){.op = lode_step_name((enum lode_step)i),
                                        .seconds = seconds[LODE_LANE_QUERY][i] +
                                                   seconds[LODE_LANE_INGEST][i]};
-    return LODE_OP_COUNT;
+    return LODE_STEP_COUNT;
 }
 
 double lode_encoder_peak(struct lode_encoder *enc)

@@ -41,9 +41,9 @@ enum lode_code lode_precision_find(const char *name, enum lode_precision *out, s
                      "dtype '%s' is not supported (auto, f32, bf16 or int8)", name);
 }
 
-const char *lode_op_name(enum lode_op op)
+const char *lode_step_name(enum lode_step op)
 {
-    static const char *const names[LODE_OP_COUNT] = {"embed", "qkv", "attention", "project",
-                                                     "norm",  "up",  "down",      "pool"};
+    static const char *const names[LODE_STEP_COUNT] = {"embed", "qkv", "attention", "project",
+                                                       "norm",  "up",  "down",      "pool"};
     return names[op];
 }

@@ -78,18 +78,18 @@ struct lode_shape { /* of a model: what the registers are sized by */
     uint32_t hidden, heads, head_dim, inner;
 };
 
-enum lode_op { /* of the profile */
-               LODE_OP_EMBED,
-               LODE_OP_QKV,
-               LODE_OP_ATTENTION,
-               LODE_OP_PROJECT,
-               LODE_OP_NORM,
-               LODE_OP_UP,
-               LODE_OP_DOWN,
-               LODE_OP_POOL,
-               LODE_OP_COUNT
+enum lode_step { /* of the profile */
+                 LODE_STEP_EMBED,
+                 LODE_STEP_QKV,
+                 LODE_STEP_ATTENTION,
+                 LODE_STEP_PROJECT,
+                 LODE_STEP_NORM,
+                 LODE_STEP_UP,
+                 LODE_STEP_DOWN,
+                 LODE_STEP_POOL,
+                 LODE_STEP_COUNT
 };
-const char *lode_op_name(enum lode_op op); /* "embed", "qkv" ... */
+const char *lode_step_name(enum lode_step op); /* "embed", "qkv" ... */
 
 typedef void (*lode_piece_fn)(void *arg, struct lode_exec *exec, const struct lode_piece *piece);
 typedef void (*lode_task_fn)(void *arg, size_t index, unsigned worker);
@@ -116,7 +116,7 @@ struct lode_backend_ops {
                           struct lode_err *err);
 
     /* Seconds that the threads have spent in each op since open, summed. Between runs. */
-    void (*profile)(const struct lode_backend *be, double seconds[LODE_OP_COUNT]);
+    void (*profile)(const struct lode_backend *be, double seconds[LODE_STEP_COUNT]);
     /* Multiplications and additions a second that this machine reaches in registers with the
      * instructions of the matrix product, all threads together. Takes some 50 ms; between runs. */
     double (*peak)(struct lode_backend *be);

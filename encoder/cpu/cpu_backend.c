@@ -232,7 +232,7 @@ static enum lode_code collect(struct lode_backend *be, const struct lode_exec *e
                               struct lode_err *err)
 {
     for (unsigned i = 0; i < be->threads; i++)
-        for (size_t op = 0; op < LODE_OP_COUNT; op++) be->spent_ns[op] += execs[i].spent_ns[op];
+        for (size_t op = 0; op < LODE_STEP_COUNT; op++) be->spent_ns[op] += execs[i].spent_ns[op];
     for (unsigned i = 0; i < be->threads; i++) {
         if (!execs[i].err.code) continue;
         *err = execs[i].err;
@@ -267,9 +267,9 @@ static enum lode_code cpu_run(struct lode_backend *be, const struct lode_piece *
 
 /* --- measuring --- */
 
-static void cpu_profile(const struct lode_backend *be, double seconds[LODE_OP_COUNT])
+static void cpu_profile(const struct lode_backend *be, double seconds[LODE_STEP_COUNT])
 {
-    for (size_t op = 0; op < LODE_OP_COUNT; op++) seconds[op] = 1e-9 * (double)be->spent_ns[op];
+    for (size_t op = 0; op < LODE_STEP_COUNT; op++) seconds[op] = 1e-9 * (double)be->spent_ns[op];
 }
 
 static void spin(void *arg, size_t index, unsigned worker)

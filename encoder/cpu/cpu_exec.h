@@ -29,7 +29,7 @@ struct lode_backend {
     struct lode_pool *pool;
     struct worker *workers; /* threads of them */
     unsigned threads;
-    uint64_t spent_ns[LODE_OP_COUNT];
+    uint64_t spent_ns[LODE_STEP_COUNT];
     char description[64];
 };
 
@@ -46,7 +46,7 @@ struct lode_exec {
     float *head; /* this thread's own, for one head */
     unsigned rank, size;
     struct team *team;
-    uint64_t clock, spent_ns[LODE_OP_COUNT];
+    uint64_t clock, spent_ns[LODE_STEP_COUNT];
     struct lode_err err; /* the first failure */
 };
 

@@ -120,7 +120,7 @@ static void barrier(struct lode_exec *exec)
 }
 
 /* The end of an op: all shares are done, and the time since the last end was this op's. */
-static void finish(struct lode_exec *exec, enum lode_op op)
+static void finish(struct lode_exec *exec, enum lode_step op)
 {
     barrier(exec);
     const uint64_t now = lode_now_ns();
@@ -161,7 +161,7 @@ void lode_cpu_qkv(struct lode_exec *exec, const struct lode_linear *lin,
                   const struct lode_piece *piece)
 {
     product(exec, lin, exec->x, exec->ready, piece->tokens, exec->qkv);
-    finish(exec, LODE_OP_QKV);
+    finish(exec, LODE_STEP_QKV);
 }
 
 void lode_cpu_project(struct lode_exec *exec, const struct lode_linear *lin,
@@ -174,7 +174,7 @@ void lode_cpu_project(struct lode_exec *exec, const struct lode_linear *lin,
         barrier(exec);
     }
     product(exec, lin, exec->context, exec->ready, piece->tokens, exec->qkv);
-    finish(exec, LODE_OP_PROJECT);
+    finish(exec, LODE_STEP_PROJECT);
 }
 
 /* In blocks of rows, so that the wide inner activation stays in cache. */
@@ -186,14 +186,14 @@ void lode_cpu_feed_forward(struct lode_exec *exec, const struct lode_linear *up,
     for (size_t at = 0, n, first, last; at < piece->tokens; at += n) {
         n = piece->tokens - at < block ? piece->tokens - at : block;
         product(exec, up, exec->x + at * h, exec->ready + at * bytes, n, exec->inner);
-        finish(exec, LODE_OP_UP);
+        finish(exec, LODE_STEP_UP);
         if (exec->be->gemm_ops->prepare) {
             share(exec, n, &first, &last);
             prepare(exec, exec->inner, first, last, exec->shape.inner, exec->ready_inner);
             barrier(exec);
         }
         product(exec, down, exec->inner, exec->ready_inner, n, exec->qkv + at * h);
-        finish(exec, LODE_OP_DOWN);
+        finish(exec, LODE_STEP_DOWN);
     }
 }
 
@@ -213,7 +213,7 @@ void lode_cpu_embed(struct lode_exec *exec, const struct lode_embed_op *op,
                                   exec->x + from * h);
     }
     prepare(exec, exec->x, first, last, h, exec->ready);
-    finish(exec, LODE_OP_EMBED);
+    finish(exec, LODE_STEP_EMBED);
 }
 
 void lode_cpu_attention(struct lode_exec *exec, const struct lode_piece *piece)
@@ -236,7 +236,7 @@ void lode_cpu_attention(struct lode_exec *exec, const struct lode_piece *piece)
                                  .scratch = exec->head};
         exec->be->heads->attention(&head);
     }
-    finish(exec, LODE_OP_ATTENTION);
+    finish(exec, LODE_STEP_ATTENTION);
 }
 
 void lode_cpu_add_norm(struct lode_exec *exec, const struct lode_norm *norm,
@@ -251,7 +251,7 @@ void lode_cpu_add_norm(struct lode_exec *exec, const struct lode_norm *norm,
         exec->be->cpu->add_norm(norm, exec->qkv + at * h, x, to - at, x);
         prepare(exec, exec->x, at, to, h, exec->ready);
     }
-    finish(exec, LODE_OP_NORM);
+    finish(exec, LODE_STEP_NORM);
 }
 
 void lode_cpu_pool(struct lode_exec *exec, const struct lode_piece *piece,
@@ -266,5 +266,5 @@ void lode_cpu_pool(struct lode_exec *exec, const struct lode_piece *piece,
         exec->be->cpu->pool(pooling, exec->x + cu[0] * h, cu[1] - cu[0], h, row);
         if (normalize) (void)lode_vec_normalize(row, h); /* a zero row stays zero */
     }
-    finish(exec, LODE_OP_POOL);
+    finish(exec, LODE_STEP_POOL);
 }

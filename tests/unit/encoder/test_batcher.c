@@ -17,7 +17,7 @@
 #include "base/limits.h"
 #include "encoder/batcher.h"
 
-enum { THREADS = 2, RUNS_MAX = 256, TEXTS_MAX = 64, LEAST = LODE_ENCODE_UNIT_MIN * THREADS };
+enum { THREADS = 2, RUNS_MAX = 256, TEXTS_MAX = 64, LEAST = LODE_ENCODE_RUN_MIN * THREADS };
 
 /* --- a run under the test's control: each waits for a ticket --- */
 
@@ -254,10 +254,10 @@ static void a_run_is_cut_by_its_milliseconds(void **state)
     struct caller c = {.t = &t, .id = 1, .tokens = 50, .count = 20};
     (void)state;
     open_bench(&t, (struct lode_batcher_opts){.run_ms = 20});
-    t.batcher.rate = 10000; /* 200 tokens in 20 ms */
+    t.batcher.rate = 16500; /* 330 tokens in 20 ms: six texts, an even number for two threads */
     start(&c);
     wait_begun(&t, 1);
-    assert_int_equal(t.tokens[0], 200);
+    assert_int_equal(t.tokens[0], 300);
     let_pass(&t, UINT32_MAX);
     end(&c, LODE_OK);
     for (unsigned i = 0; i < t.runs; i++)
