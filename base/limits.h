@@ -35,8 +35,8 @@ enum {
     LODE_ENCODE_SPLIT_MIN = 16, /* tokens a thread; shorter runs are shared by a team, which reads
                                    the weights once */
     LODE_ENCODE_SLICE_TOKENS = 512, /* per thread, the most of one run: more is not quicker */
-    LODE_ENCODE_RUN_MIN = 128, /* per thread, what a run may hold however slow the machine seems:
-                                  one short text a run leaves the threads waiting for each other */
+    LODE_ENCODE_RUN_MIN = 256,      /* tokens a thread that a run may hold however slow the machine
+                                  seems: a few texts a run leave threads waiting for each other */
     LODE_QUERY_RUN_MS = 60,    /* of one run, if no single text takes longer: what those wait who */
     LODE_INGEST_RUN_MS = 100,  /* come after it began; how soon a deadline or a cancel is seen */
     LODE_RUN_TEXTS_MAX = 1024, /* joined in one run */

@@ -254,10 +254,10 @@ static void a_run_is_cut_by_its_milliseconds(void **state)
     struct caller c = {.t = &t, .id = 1, .tokens = 50, .count = 20};
     (void)state;
     open_bench(&t, (struct lode_batcher_opts){.run_ms = 20});
-    t.batcher.rate = 16500; /* 330 tokens in 20 ms: six texts, an even number for two threads */
+    t.batcher.rate = 33000; /* 660 tokens in 20 ms: 13 texts, of which two threads get 12 */
     start(&c);
     wait_begun(&t, 1);
-    assert_int_equal(t.tokens[0], 300);
+    assert_int_equal(t.tokens[0], 600);
     let_pass(&t, UINT32_MAX);
     end(&c, LODE_OK);
     for (unsigned i = 0; i < t.runs; i++)
