@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "encoder/cpu/cpu_internal.h"
+#include "random_fixture.h"
 
 #ifdef LODE_TEST_AVX512_MODEL
 extern const struct lode_cpu_ops lode_cpu_ops_avx512_simde;
@@ -21,34 +22,6 @@ extern const struct lode_cpu_ops lode_cpu_ops_avx512_simde;
 #ifdef LODE_TEST_NEON_MODEL
 extern const struct lode_cpu_ops lode_cpu_ops_neon_simde;
 #endif
-
-static uint64_t seed = 20261124;
-
-static uint32_t next_random(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)(seed >> 32);
-}
-
-static size_t pick(size_t from, size_t to)
-{
-    return from + next_random() % (to - from + 1);
-}
-
-static float uniform(float scale)
-{
-    return ((float)next_random() / 2147483648.0f - 1.0f) * scale;
-}
-
-/* n values in memory of exactly that size, so that ASan sees a read or write beyond. */
-static float *random_floats(size_t n, float scale)
-{
-    float *x = malloc(n ? n * sizeof *x : 1);
-    for (size_t i = 0; i < n; i++) x[i] = uniform(scale);
-    return x;
-}
 
 /* |got - want| <= tolerance * (1 + |want|) */
 static void expect_close(const char *what, const struct lode_cpu_ops *ops, const float *got,
