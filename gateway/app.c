@@ -35,7 +35,7 @@ static enum lode_code start_encoder(const struct lode_config *config, unsigned p
     load->opts = LODE_ENCODER_OPTS_DEFAULT;
     load->opts.model_dir = load->config.model;
     load->opts.threads = load->config.threads;
-    load->opts.ingest_nice = parts & LODE_APP_JOBS ? LODE_INGEST_NICE : LODE_COMMAND_NICE;
+    load->opts.ingest_nice = LODE_INGEST_NICE;
     load->opts.ingest_calls = load->config.bulk_requests;
     load->opts.dtype = load->config.dtype;
     load->opts.device = load->config.device;
