@@ -17,18 +17,8 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "encoder/kinds.h"
 
-enum lode_activation { LODE_ACT_NONE, LODE_ACT_GELU_ERF, LODE_ACT_GELU_TANH, LODE_ACT_RELU };
-
-enum lode_pooling {
-    LODE_POOL_MEAN,
-    LODE_POOL_CLS,
-    LODE_POOL_MAX,
-    LODE_POOL_MEAN_SQRT_LEN,
-    LODE_POOL_WEIGHTED_MEAN, /* token i (from 1) weighs i */
-    LODE_POOL_LAST,
-    LODE_POOL_COUNT
-};
 const char *lode_pooling_name(enum lode_pooling pooling); /* "mean", "mean_sqrt_len" ... */
 
 struct lode_bert_config {

@@ -36,8 +36,7 @@ LODE_PTX void lode_cp_async_commit()
 }
 
 /* Until at most N of this thread's newest groups are under way. */
-template <int N>
-LODE_PTX void lode_cp_async_wait()
+template <int N> LODE_PTX void lode_cp_async_wait()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
