@@ -30,6 +30,7 @@ static const char *const code_names[LODE_CODE_COUNT] = {
     [LODE_EAUTH] = "unauthorized",
     [LODE_EFORBIDDEN] = "forbidden",
     [LODE_EINTERNAL] = "internal",
+    [LODE_EDEVICE] = "device",
 };
 
 const char *lode_code_name(enum lode_code code)

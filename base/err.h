@@ -30,6 +30,7 @@ enum lode_code {
     LODE_EAUTH,      /* no key, or a wrong one */
     LODE_EFORBIDDEN, /* the key's role does not allow it */
     LODE_EINTERNAL,  /* a fault of ours that could be contained */
+    LODE_EDEVICE,    /* an accelerator failed or is missing; the work can be done elsewhere */
     LODE_CODE_COUNT
 };
 

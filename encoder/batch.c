@@ -54,9 +54,11 @@ static enum lode_code allocate(size_t count, size_t tokens, size_t width, struct
 }
 
 /* A multiple of threads, so that all are busy to the end; or 1, a team's. */
-static size_t pieces_of(size_t count, size_t tokens, unsigned threads)
+static size_t pieces_of(size_t count, size_t tokens, const struct lode_backend_traits *t)
 {
-    const size_t round = (size_t)LODE_ENCODE_UNIT_MAX * threads;
+    const unsigned threads = t->threads;
+    const size_t round = (size_t)t->unit_tokens * threads;
+    if (t->unit_tokens == UINT32_MAX) return 1;
     const size_t pieces = (tokens + round - 1) / round * threads;
     if (count < threads || tokens < (size_t)LODE_ENCODE_SPLIT_MIN * threads) return 1;
     return pieces < count ? pieces : count;
@@ -114,7 +116,8 @@ static void fill(struct lode_batch *b, struct lode_batch_text *const *texts,
 }
 
 enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t count, size_t width,
-                                unsigned threads, struct lode_batch *out, struct lode_err *err)
+                                const struct lode_backend_traits *traits, struct lode_batch *out,
+                                struct lode_err *err)
 {
     struct lode_batch b = LODE_BATCH_INIT;
     struct sort_item *items = NULL;
@@ -122,9 +125,10 @@ enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t cou
     enum lode_code rc = allocate(count, tokens, width, &b, &items, err);
     if (rc) goto done;
     sort_texts(texts, count, items);
-    const size_t pieces = pieces_of(count, tokens, threads);
+    const size_t pieces = pieces_of(count, tokens, traits);
     const uint32_t most = deal(items, count, &b, pieces);
-    if (pieces == threads && (size_t)most * threads * 100 > tokens * UNEVEN_PERCENT)
+    if (pieces > 1 && pieces == traits->threads &&
+        (size_t)most * pieces * 100 > tokens * UNEVEN_PERCENT)
         deal(items, count, &b, 1);
     lay_out(&b, width);
     fill(&b, texts, items, count, width);

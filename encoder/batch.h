@@ -30,10 +30,11 @@ struct lode_batch {
 };
 #define LODE_BATCH_INIT ((struct lode_batch){NULL, 0, NULL, NULL, NULL, NULL})
 
-/* count >= 1; width: floats of a result row; threads that will share the pieces. Copies the ids.
- * One piece where a team of all threads does better than a piece for each. */
+/* count >= 1; width: floats of a result row. Copies the ids. One piece where traits ask for it, or
+ * where a team of all threads does better than a piece for each. */
 enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t count, size_t width,
-                                unsigned threads, struct lode_batch *out, struct lode_err *err);
+                                const struct lode_backend_traits *traits, struct lode_batch *out,
+                                struct lode_err *err);
 void lode_batch_release(struct lode_batch *b); /* may be called twice */
 /* Result rows to where each text wants its own, or its bad set. */
 void lode_batch_scatter(const struct lode_batch *b, struct lode_batch_text *const *texts,

@@ -101,12 +101,13 @@ static void fill_info(struct lode_encoder *enc, const uint8_t weights[LODE_WEIGH
         (struct lode_encoder_info){.name = enc->dir.name,
                                    .architecture = "bert",
                                    .device = enc->ops->describe(enc->backend),
+                                   .device_why = enc->choice.why,
                                    .dtype = lode_precision_name(enc->ops->precision(enc->backend)),
                                    .pooling = lode_pooling_name(enc->dir.pooling),
                                    .dim = enc->dir.bert.hidden,
                                    .window = enc->dir.window,
                                    .normalized = enc->dir.normalize,
-                                   .threads = enc->ops->threads(enc->backend),
+                                   .threads = enc->ops->traits(enc->backend).threads,
                                    .parameters = enc->model.parameters};
     fingerprint(enc, weights);
 }
@@ -142,10 +143,16 @@ enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lo
     LODE_TRY(check_opts(opts, &precision, err));
     struct lode_encoder *enc = lode_calloc(1, sizeof *enc);
     if (!enc) return lode_fail_nomem(err, sizeof *enc, "encoder");
-    const struct lode_backend_opts backend = {
-        .threads = opts->threads, .precision = precision, .gemm = opts->gemm};
-    enum lode_code rc = lode_backend_find(opts->device ? opts->device : "auto", &enc->ops, err);
+    enum lode_code rc = lode_backend_find(opts->device ? opts->device : "auto", opts->cuda_module,
+                                          &enc->choice, err);
     if (rc) goto done;
+    enc->ops = enc->choice.ops;
+    const struct lode_backend_opts backend = {.threads = opts->threads,
+                                              .precision = precision,
+                                              .gemm = opts->gemm,
+                                              .profile = opts->profile,
+                                              .device = enc->choice.device,
+                                              .memory = opts->device_memory};
     rc = lode_model_dir_read(opts->model_dir, &enc->dir, err);
     if (rc) goto done;
     rc = lode_tokenizer_open(opts->model_dir, &enc->tokenizer, err);
@@ -155,6 +162,9 @@ enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lo
     rc = enc->ops->open(&backend, &enc->backend, err);
     if (rc) goto done;
     rc = load_weights(enc, weights, err);
+    if (rc) goto done;
+    const struct lode_shape shape = lode_bert_shape(&enc->model);
+    rc = enc->ops->reserve(enc->backend, &shape, enc->dir.window, err);
     if (rc) goto done;
     rc = open_lanes(enc, opts, &backend, err);
     if (rc) goto done;

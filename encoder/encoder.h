@@ -24,9 +24,12 @@ struct lode_encoder_opts {
     unsigned query_waiting, ingest_calls;
     unsigned ingest_nice; /* how much nicer the threads of the ingest lane are; 0: not at all */
     unsigned threads;     /* 0 = lode_cpu_count() */
-    const char *dtype; /* "auto" (bf16 where the processor multiplies bf16, else f32), "f32", "bf16"
-                          or "int8"; others: LODE_EUNSUPPORTED naming it */
-    const char *device;           /* "auto" or "cpu" */
+    const char *dtype;  /* "auto" (bf16 where the device multiplies bf16, else f32), "f32", "bf16";
+                          "int8" on the cpu; "f16", "fp8" on cuda; else LODE_EUNSUPPORTED */
+    const char *device; /* "auto", "cpu", "cuda" (all devices) or "cuda:N" */
+    const char *cuda_module;      /* path; NULL: beside the program or in ../lib/lode */
+    size_t device_memory;         /* bytes of scratch on each device; 0: what is good */
+    bool profile;                 /* time each op on the device too, which costs a little */
     struct lode_metrics *metrics; /* borrowed, may be NULL */
     const char *gemm; /* f32 product: NULL = the backend's choice; "simd", "onednn" or "ref" */
 };
@@ -38,6 +41,9 @@ struct lode_encoder_opts {
                                 .threads = 0,                                                      \
                                 .dtype = "auto",                                                   \
                                 .device = "auto",                                                  \
+                                .cuda_module = NULL,                                               \
+                                .device_memory = 0,                                                \
+                                .profile = false,                                                  \
                                 .metrics = NULL,                                                   \
                                 .gemm = NULL})
 
@@ -48,8 +54,9 @@ void lode_encoder_close(struct lode_encoder *enc); /* NULL is fine; no call may 
 struct lode_encoder_info {    /* strings borrow from the encoder */
     const char *name;         /* last component of the folder, or config's _name_or_path */
     const char *architecture; /* "bert" */
-    const char *device;       /* "cpu (avx512-vnni)" */
-    const char *dtype;        /* what runs: "f32", "bf16" or "int8" */
+    const char *device;       /* "cpu (avx512-vnni)", "cuda (NVIDIA H200)" */
+    const char *device_why;   /* "asked for", or why "auto" took this one */
+    const char *dtype;        /* what runs: "f32", "bf16", "int8", "f16" or "fp8" */
     const char *pooling;      /* "mean", "cls", "max" ... */
     char fingerprint[65]; /* SHA-256 hex over weights, tokenizer, pooling, window, normalisation,
                              prompts. Weights enter as the CRC-32C of each 4 KiB (90 MB take some

@@ -17,7 +17,8 @@ struct lode_encoder_metrics { /* borrowed from the registry; NULL without one */
 struct lode_encoder {
     struct lode_model_dir dir;
     struct lode_tokenizer *tokenizer;
-    const struct lode_backend_ops *ops;
+    struct lode_backend_choice choice;
+    const struct lode_backend_ops *ops; /* choice.ops */
     struct lode_backend *backend;
     struct lode_bert model;
     struct lode_lane_state lanes[LODE_LANE_COUNT];

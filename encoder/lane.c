@@ -15,8 +15,8 @@ static enum lode_code run(void *arg, struct lode_batch_text *const *texts, size_
     struct lode_batch batch = LODE_BATCH_INIT;
     const struct lode_shape shape = lode_bert_shape(lane->model);
     const size_t dim = lane->model->config.hidden;
-    enum lode_code rc =
-        lode_batch_build(texts, count, dim, lane->ops->threads(lane->backend), &batch, err);
+    const struct lode_backend_traits traits = lane->ops->traits(lane->backend);
+    enum lode_code rc = lode_batch_build(texts, count, dim, &traits, &batch, err);
     if (rc) goto done;
     rc = lane->ops->run(lane->backend, batch.pieces, batch.count, &shape, lode_bert_forward,
                         (void *)lane->model, err);
@@ -31,14 +31,15 @@ static enum lode_code open_batcher(struct lode_lane_state *lane,
                                    const struct lode_encoder_opts *opts, bool served,
                                    struct lode_err *err)
 {
+    const struct lode_backend_traits traits = lane->ops->traits(lane->backend);
     const struct lode_batcher_opts batcher = {
         .run = run,
         .arg = lane,
-        .threads = lane->ops->threads(lane->backend),
+        .threads = traits.threads,
         .run_ms = served ? LODE_INGEST_RUN_MS : LODE_QUERY_RUN_MS,
         .waiting_max = served                ? SIZE_MAX
                        : opts->query_waiting ? opts->query_waiting
-                                             : LODE_QUERY_WAITING_MAX,
+                                             : traits.waiting_max,
         .calls_max = !served              ? UINT_MAX
                      : opts->ingest_calls ? opts->ingest_calls
                                           : LODE_INGEST_CALLS_MAX,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "encoder/cpu/cpu_exec.h"
 
@@ -105,6 +106,10 @@ static enum lode_code start(struct lode_backend *be, const struct lode_backend_o
     be->precision = opts->gemm && opts->precision == LODE_PRECISION_AUTO
                         ? LODE_PRECISION_F32 /* the product was chosen, and is one of f32 */
                         : precision_of(opts->precision);
+    if (be->precision == LODE_PRECISION_F16 || be->precision == LODE_PRECISION_FP8)
+        return lode_fail(err, LODE_EUNSUPPORTED,
+                         "dtype '%s' needs a CUDA device; the cpu has f32, bf16 and int8",
+                         lode_precision_name(be->precision));
     be->cpu = lode_cpu_ops_find(opts->level);
     if (!be->cpu)
         return lode_fail(err, LODE_EUNSUPPORTED, "this processor has no level '%s'", opts->level);
@@ -136,9 +141,14 @@ static const char *cpu_describe(const struct lode_backend *be)
     return be->description;
 }
 
-static unsigned cpu_threads(const struct lode_backend *be)
+static struct lode_backend_traits cpu_traits(const struct lode_backend *be)
 {
-    return be->threads;
+    return (struct lode_backend_traits){.threads = be->threads,
+                                        .runs = 1,
+                                        .unit_tokens = LODE_ENCODE_UNIT_MAX,
+                                        .run_min = LODE_ENCODE_RUN_MIN * be->threads,
+                                        .run_max = LODE_ENCODE_SLICE_TOKENS * be->threads,
+                                        .waiting_max = LODE_QUERY_WAITING_MAX};
 }
 
 static enum lode_precision cpu_precision(const struct lode_backend *be)
@@ -155,6 +165,28 @@ static enum lode_code cpu_linear_new(struct lode_backend *be, const struct lode_
 static void cpu_linear_free(struct lode_backend *be, struct lode_linear *lin)
 {
     be->gemm_ops->drop(lin);
+}
+
+/* Ops read constants where the model has them. */
+static enum lode_code cpu_constants_new(struct lode_backend *be, const float *values, size_t count,
+                                        struct lode_constants **out, struct lode_err *err)
+{
+    (void)be, (void)values, (void)count, (void)err;
+    *out = NULL;
+    return LODE_OK;
+}
+
+static void cpu_constants_free(struct lode_backend *be, struct lode_constants *c)
+{
+    (void)be, (void)c;
+}
+
+/* Scratch grows with the runs: it is a part of their work, and a few MiB. */
+static enum lode_code cpu_reserve(struct lode_backend *be, const struct lode_shape *shape,
+                                  uint32_t window, struct lode_err *err)
+{
+    (void)be, (void)shape, (void)window, (void)err;
+    return LODE_OK;
 }
 
 /* --- runs --- */
@@ -296,10 +328,13 @@ const struct lode_backend_ops lode_cpu_backend = {.name = "cpu",
                                                   .open = cpu_open,
                                                   .close = cpu_close,
                                                   .describe = cpu_describe,
-                                                  .threads = cpu_threads,
+                                                  .traits = cpu_traits,
                                                   .precision = cpu_precision,
                                                   .linear_new = cpu_linear_new,
                                                   .linear_free = cpu_linear_free,
+                                                  .constants_new = cpu_constants_new,
+                                                  .constants_free = cpu_constants_free,
+                                                  .reserve = cpu_reserve,
                                                   .tasks = cpu_tasks,
                                                   .run = cpu_run,
                                                   .profile = cpu_profile,

@@ -15,8 +15,11 @@
 enum { LODE_CUDA_MODULE_ABI = 1 };
 
 struct lode_cuda_module {
-    uint32_t abi;                           /* LODE_CUDA_MODULE_ABI of its build; stays first */
-    const char *build;                      /* "CUDA 13.0, sm_80 sm_90a", for messages */
+    uint32_t abi;      /* LODE_CUDA_MODULE_ABI of its build; stays first */
+    const char *build; /* "CUDA 13.0, sm_80 sm_90a", for messages */
+    /* Whether device `ordinal` (-1: any) is there and can run this build. LODE_EDEVICE says why
+     * not: no driver, none visible, too old. */
+    enum lode_code (*probe)(int ordinal, struct lode_err *err);
     const struct lode_backend_ops *encoder; /* the encoder's backend, name "cuda" */
     const struct lode_device_ops *device;   /* exact search */
 };

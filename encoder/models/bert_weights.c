@@ -358,6 +358,25 @@ static void join_digests(struct loader *l, uint8_t out[LODE_WEIGHTS_DIGEST])
     lode_sha256_end(&sha, out);
 }
 
+/* The backend's copies of tables and vectors; the ops' descriptions then name them. */
+static enum lode_code mirror(struct loader *l, struct lode_err *err)
+{
+    struct lode_bert *m = l->m;
+    const struct lode_bert_config *c = l->config;
+    const size_t rows = (size_t)c->vocab + c->positions + c->types;
+    const size_t vectors = 2 + (size_t)c->layers * LAYER_NORM_ROWS;
+    LODE_TRY(m->ops->constants_new(m->backend, m->tables, rows * c->hidden, &m->table_copy, err));
+    LODE_TRY(
+        m->ops->constants_new(m->backend, m->vectors, vectors * c->hidden, &m->vector_copy, err));
+    m->embed.constants = m->table_copy;
+    m->embed.norm.constants = m->vector_copy;
+    for (uint32_t i = 0; i < c->layers; i++) {
+        m->layers[i].attention_norm.constants = m->vector_copy;
+        m->layers[i].output_norm.constants = m->vector_copy;
+    }
+    return LODE_OK;
+}
+
 enum lode_code lode_bert_load(const struct lode_safetensors *st, const struct lode_model_dir *dir,
                               const struct lode_backend_ops *ops, struct lode_backend *backend,
                               struct lode_bert *out, uint8_t digest[LODE_WEIGHTS_DIGEST],
@@ -375,6 +394,7 @@ enum lode_code lode_bert_load(const struct lode_safetensors *st, const struct lo
     rc = first_error(&l, err);
     if (rc) goto done;
     join_digests(&l, digest);
+    rc = mirror(&l, err);
 done:
     lode_free(l.refs);
     lode_free(l.digests);
@@ -391,9 +411,14 @@ void lode_bert_release(struct lode_bert *m)
         m->ops->linear_free(m->backend, m->layers[i].up);
         m->ops->linear_free(m->backend, m->layers[i].down);
     }
+    if (m->ops) {
+        m->ops->constants_free(m->backend, m->table_copy);
+        m->ops->constants_free(m->backend, m->vector_copy);
+    }
     lode_free(m->layers);
     lode_free(m->tables);
     lode_free(m->vectors);
+    m->table_copy = m->vector_copy = NULL;
     m->layers = NULL;
     m->tables = NULL;
     m->vectors = NULL;

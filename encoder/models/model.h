@@ -27,6 +27,7 @@ struct lode_bert {
     struct lode_bert_layer *layers; /* config.layers */
     float *tables;                  /* word, position and type rows: what embed points into */
     float *vectors;                 /* gains and biases: what the norms point into */
+    struct lode_constants *table_copy, *vector_copy; /* the backend's; NULL: it needs none */
     uint64_t parameters;
 };
 

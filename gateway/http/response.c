@@ -31,6 +31,7 @@ int lode_code_status(enum lode_code code)
         [LODE_EAUTH] = 401,
         [LODE_EFORBIDDEN] = 403,
         [LODE_EINTERNAL] = 500,
+        [LODE_EDEVICE] = 503,
     };
     return (unsigned)code < LODE_CODE_COUNT && table[code] ? table[code] : 500;
 }

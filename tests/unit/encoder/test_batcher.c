@@ -474,7 +474,9 @@ static void pack(const uint32_t *tokens, size_t count, unsigned threads, struct 
         list[i] = (struct lode_batch_text){.ids = ids[i], .count = tokens[i], .out = &rows[i]};
         pointers[i] = &list[i];
     }
-    assert_int_equal(lode_batch_build(pointers, count, 1, threads, b, &err), LODE_OK);
+    const struct lode_backend_traits traits = {.threads = threads,
+                                               .unit_tokens = LODE_ENCODE_UNIT_MAX};
+    assert_int_equal(lode_batch_build(pointers, count, 1, &traits, b, &err), LODE_OK);
 }
 
 /* Whole texts, each once, no padding, and a row that finds the way back. */

@@ -339,9 +339,14 @@ static void options_we_do_not_have_are_refused_by_name(void **state)
     assert_int_equal(lode_encoder_open(&opts, &enc, &err), LODE_EUNSUPPORTED);
     assert_non_null(strstr(err.msg, "int4"));
     opts.dtype = "f32";
-    opts.device = "cuda";
+    opts.device = "quantum";
     assert_int_equal(lode_encoder_open(&opts, &enc, &err), LODE_EUNSUPPORTED);
     assert_non_null(strstr(err.msg, "cuda"));
+    opts.device = "cuda";
+    opts.cuda_module = "/nowhere/liblode_cuda.so";
+    err = LODE_ERR_INIT;
+    assert_int_equal(lode_encoder_open(&opts, &enc, &err), LODE_EDEVICE);
+    assert_non_null(strstr(err.msg, "/nowhere/liblode_cuda.so"));
     opts.device = "cpu";
     opts.gemm = "blas";
     assert_int_equal(lode_encoder_open(&opts, &enc, &err), LODE_EUNSUPPORTED);
