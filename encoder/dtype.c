@@ -91,3 +91,44 @@ float lode_bf16_value(uint16_t half)
     memcpy(&x, &bits, sizeof x);
     return x;
 }
+
+/* Magnitude bits of x in a float of `fraction` fraction bits whose smallest normal is 2^least, and
+ * whose exponent field of that number is 1; to nearest, ties to even. x is finite. */
+static uint32_t narrow(float x, int fraction, int least)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const int exponent = (int)(bits >> 23 & 255u) - 127;
+    uint32_t significand = (bits & 0x7fffffu) | 0x800000u;
+    int drop = 23 - fraction; /* bits that are rounded away */
+    if ((bits & 0x7fffffffu) == 0) return 0;
+    if (exponent < least) drop += least - exponent; /* a subnormal of the result */
+    if (drop > 24) return 0;
+    const uint32_t half = 1u << (drop - 1), odd = significand >> drop & 1u;
+    const uint32_t rounded = (significand + half - 1 + odd) >> drop;
+    if (exponent < least) return rounded; /* carries into the exponent by itself */
+    return rounded + ((uint32_t)(exponent - least) << fraction);
+}
+
+uint16_t lode_f16_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
+    if (magnitude == 0x7f800000u) return (uint16_t)(sign | 0x7c00u);
+    const uint32_t narrowed = narrow(x, 10, -14);
+    return (uint16_t)(sign | (narrowed < 0x7c00u ? narrowed : 0x7c00u));
+}
+
+uint8_t lode_e4m3_of(float x)
+{
+    enum { LARGEST = 0x7e, NOT_A_NUMBER = 0x7f };
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = bits >> 24 & 0x80u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return (uint8_t)(sign | NOT_A_NUMBER);
+    if (magnitude == 0x7f800000u) return (uint8_t)(sign | LARGEST);
+    const uint32_t narrowed = narrow(x, 3, -6);
+    return (uint8_t)(sign | (narrowed < LARGEST ? narrowed : LARGEST));
+}

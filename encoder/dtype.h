@@ -39,5 +39,8 @@ bool lode_dtype_to_f32(enum lode_dtype dtype, const void *src, float *dst, size_
 
 uint16_t lode_bf16_of(float x);       /* to nearest, ties to even; NaN stays NaN */
 float lode_bf16_value(uint16_t bits); /* exact */
+uint16_t lode_f16_of(float x);        /* likewise; beyond 65504 it is infinite */
+/* e4m3 of the OCP 8-bit formats (2023): to nearest, ties to even, beyond 448 it is 448. */
+uint8_t lode_e4m3_of(float x);
 
 #endif

@@ -78,7 +78,12 @@ static void *serve(void *arg)
     const id_t self = (id_t)gettid();
     const int nice = getpriority(PRIO_PROCESS, self) + (int)lane->opts->ingest_nice;
     (void)setpriority(PRIO_PROCESS, self, nice);
-    enum lode_code rc = lane->ops->open(lane->backend_opts, &lane->backend, &lane->err);
+    struct lode_backend_opts backend = *lane->backend_opts;
+    backend.background = true;
+    enum lode_code rc = lane->ops->open(&backend, &lane->backend, &lane->err);
+    const struct lode_shape shape = lode_bert_shape(lane->model);
+    if (!rc)
+        rc = lane->ops->reserve(lane->backend, &shape, lane->model->config.positions, &lane->err);
     if (!rc) rc = open_batcher(lane, lane->opts, true, &lane->err);
     tell(lane, rc);
     if (!rc) lode_batcher_serve(&lane->batcher);
