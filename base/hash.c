@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* In-memory hash, SHA-256 (OpenSSL's libcrypto, hidden here), hex, constant-time compare, random
- * bytes. CRC-32C is in crc32c.c. */
+/* In-memory hash, hex, constant-time compare, random bytes. CRC-32C is in crc32c.c, SHA-256 in
+ * digest.c. */
 #include "base/hash.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -47,44 +44,6 @@ uint64_t lode_hash64(const void *data, size_t len, uint64_t seed)
     return fold(h ^ salt2, (uint64_t)len ^ salt1);
 }
 
-void lode_sha256_init(struct lode_sha256 *s)
-{
-    s->ctx = EVP_MD_CTX_new();
-    lode_check(s->ctx != NULL); /* a few hundred bytes: there is no way to go on without */
-    lode_check(EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) == 1);
-}
-
-void lode_sha256_add(struct lode_sha256 *s, const void *p, size_t len)
-{
-    lode_check(EVP_DigestUpdate(s->ctx, p, len) == 1);
-}
-
-void lode_sha256_end(struct lode_sha256 *s, uint8_t out[LODE_SHA256_BYTES])
-{
-    unsigned len = 0;
-    lode_check(EVP_DigestFinal_ex(s->ctx, out, &len) == 1);
-    lode_check(len == LODE_SHA256_BYTES);
-    EVP_MD_CTX_free(s->ctx);
-    s->ctx = NULL;
-}
-
-void lode_sha256(const void *p, size_t len, uint8_t out[LODE_SHA256_BYTES])
-{
-    SHA256(p, len, out);
-}
-
-void lode_sha1(const struct lode_str *parts, size_t count, uint8_t out[LODE_SHA1_BYTES])
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    lode_check(ctx != NULL);
-    lode_check(EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1);
-    for (size_t i = 0; i < count; i++) {
-        lode_check(EVP_DigestUpdate(ctx, parts[i].ptr, parts[i].len) == 1);
-    }
-    lode_check(EVP_DigestFinal_ex(ctx, out, NULL) == 1);
-    EVP_MD_CTX_free(ctx);
-}
-
 void lode_hex(const uint8_t *p, size_t len, char *out)
 {
     static const char digits[] = "0123456789abcdef";
@@ -97,7 +56,10 @@ void lode_hex(const uint8_t *p, size_t len, char *out)
 
 int lode_equal_consttime(const void *a, const void *b, size_t len)
 {
-    return CRYPTO_memcmp(a, b, len) == 0;
+    const volatile uint8_t *x = a, *y = b; /* volatile: every byte is read, none decides */
+    uint8_t differ = 0;
+    for (size_t i = 0; i < len; i++) differ = (uint8_t)(differ | (x[i] ^ y[i]));
+    return differ == 0;
 }
 
 void lode_random(void *p, size_t len)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The encoder alone, timed: sequences/s, tokens/s, milliseconds per call. Tokenising is included.
  *
- *   lode_encode_bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--threads T] [--rounds R]
+ *   lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--threads T] [--rounds R]
  *                     [--count C] [--gemm NAME] [--dtype NAME]
  *
  * --tokens N makes C texts of exactly N tokens out of the words of the model's own vocabulary;
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
     struct lode_err err = LODE_ERR_INIT;
     struct bench b = {.tokens = 64, .batch = 64, .count = 384, .rounds = 3};
     if (!parse_args(argc, argv, &b) || b.tokens < 3) {
-        fprintf(stderr, "usage: lode_encode_bench MODEL_DIR [--tokens N | --texts FILE] [--batch B]"
+        fprintf(stderr, "usage: lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B]"
                         " [--threads T] [--rounds R] [--count C] [--gemm NAME]"
                         " [--dtype NAME]\n");
         return 2;

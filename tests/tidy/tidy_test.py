@@ -54,6 +54,22 @@ class TidyFinds(unittest.TestCase):
     def test_a_third_party_header_without_a_home(self):
         self.expect('home', 'base/a.c', SPDX + '#include <curl/curl.h>\n')
 
+    def test_a_cuda_header_above_the_cuda_folder(self):
+        self.expect('home', 'encoder/a.c', SPDX + '#include <cuda_runtime_api.h>\n', {'encoder/README.md': ''})
+        self.expect('home', 'encoder/a.c', SPDX + '#include <cublasLt.h>\n', {'encoder/README.md': ''})
+
+    def test_cuda_headers_at_home(self):
+        text = SPDX + '#include <cuda_bf16.h>\n#include <lode_ptx.cuh>\n'
+        self.assertEqual(faults({'encoder/cuda/README.md': '', 'encoder/cuda/a.cu': text}), [])
+
+    def test_a_long_kernel(self):
+        body = '__global__ void f(int n)\n{\n' + '    g();\n' * 69 + '}\n'
+        self.expect('function-length', 'encoder/cuda/a.cu', SPDX + body, {'encoder/cuda/README.md': ''})
+
+    def test_a_long_line_in_a_kernel_header(self):
+        self.expect('line-length', 'encoder/cuda/a.cuh', SPDX + '/* ' + 'x' * 96 + ' */\n',
+                    {'encoder/cuda/README.md': ''})
+
     def test_a_long_function(self):
         body = 'int f(void)\n{\n' + '    g();\n' * 69 + '}\n'
         self.expect('function-length', 'base/a.c', SPDX + body)
