@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The encoder alone, timed: sequences/s, tokens/s, milliseconds per call. Tokenising is included.
  *
- *   lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--threads T] [--rounds R]
- *                     [--count C] [--gemm NAME] [--dtype NAME]
+ *   lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--count C] [--rounds R]
+ *                     [--device D] [--dtype NAME] [--module FILE] [--threads T] [--callers C]
+ *                     [--gemm NAME] [--latency] [--profile] [--json]
  *
  * --tokens N makes C texts of exactly N tokens out of the words of the model's own vocabulary;
  * --texts FILE takes one text a line. The load is run once to warm up, then R times; the best round
- * counts for the rates, every call for the percentiles. */
+ * counts for the rates, every call for the percentiles. --callers makes that many calls at a time;
+ * --latency is one text of 16 tokens a call, one call at a time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +16,19 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "encoder/encoder.h"
 #include "encoder/tokenizer/tokenizer.h"
 
 enum { TEXTS_MAX = 1 << 20, FILE_MAX = 1 << 30 };
 
 struct bench {
-    const char *model, *texts_file, *gemm, *dtype;
+    const char *model, *texts_file, *gemm, *dtype, *device, *module;
     size_t tokens, batch, count, rounds;
-    unsigned threads;
+    unsigned threads, callers;
+    bool json, profile;
 };
 
 struct load {
@@ -32,34 +37,55 @@ struct load {
     struct lode_buf memory; /* what texts point into */
 };
 
+/* An option of text or number: false when there is none of that name, or its value is not fit. */
+static bool parse_option(struct bench *b, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        const char **to;
+    } texts[] = {{"--texts", &b->texts_file},
+                 {"--gemm", &b->gemm},
+                 {"--dtype", &b->dtype},
+                 {"--device", &b->device},
+                 {"--module", &b->module}};
+    const struct {
+        const char *name;
+        size_t *size;
+        unsigned *number;
+    } numbers[] = {{"--tokens", &b->tokens, NULL},   {"--batch", &b->batch, NULL},
+                   {"--rounds", &b->rounds, NULL},   {"--count", &b->count, NULL},
+                   {"--threads", NULL, &b->threads}, {"--callers", NULL, &b->callers}};
+    uint64_t n = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(name, texts[i].name) == 0) return (*texts[i].to = value) != NULL;
+    if (!lode_str_u64(lode_str_of(value), TEXTS_MAX, &n) || n == 0) return false;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (strcmp(name, numbers[i].name) != 0) continue;
+        if (numbers[i].size) *numbers[i].size = (size_t)n;
+        if (numbers[i].number) *numbers[i].number = (unsigned)n;
+        return true;
+    }
+    return false;
+}
+
 static bool parse_args(int argc, char **argv, struct bench *b)
 {
-    for (int i = 2; i + 1 < argc; i += 2) {
-        const char *name = argv[i], *value = argv[i + 1];
-        uint64_t n = 0;
-        if (strcmp(name, "--texts") == 0)
-            b->texts_file = value;
-        else if (strcmp(name, "--gemm") == 0)
-            b->gemm = value;
-        else if (strcmp(name, "--dtype") == 0)
-            b->dtype = value;
-        else if (!lode_str_u64(lode_str_of(value), TEXTS_MAX, &n) || n == 0)
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            b->json = true;
+        else if (strcmp(argv[i], "--profile") == 0)
+            b->profile = true;
+        else if (strcmp(argv[i], "--latency") == 0) {
+            b->tokens = 16;
+            b->batch = b->callers = 1;
+            b->count = 500;
+        } else if (i + 1 == argc || !parse_option(b, argv[i], argv[i + 1]))
             return false;
-        else if (strcmp(name, "--tokens") == 0)
-            b->tokens = (size_t)n;
-        else if (strcmp(name, "--batch") == 0)
-            b->batch = (size_t)n;
-        else if (strcmp(name, "--threads") == 0)
-            b->threads = (unsigned)n;
-        else if (strcmp(name, "--rounds") == 0)
-            b->rounds = (size_t)n;
-        else if (strcmp(name, "--count") == 0)
-            b->count = (size_t)n;
         else
-            return false;
+            i++;
     }
     b->model = argc > 1 ? argv[1] : NULL;
-    return b->model && argc % 2 == 0;
+    return b->model != NULL && b->model[0] != '-';
 }
 
 static uint32_t next_random(uint64_t *state) /* xorshift64 */
@@ -118,41 +144,140 @@ static int by_size(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+struct run { /* all calls of a run; callers take them in turn */
+    struct lode_encoder *enc;
+    const struct bench *b;
+    const struct load *load;
+    struct lode_embed_report *report; /* of each text */
+    float *out;                       /* of each text */
+    double *ms;                       /* of each call of this round */
+    enum lode_code *rc;               /* of each caller; the first failure stays */
+    struct lode_err *err;             /* of each caller */
+};
+
+static void one_call(void *arg, size_t index, unsigned worker)
+{
+    struct run *r = arg;
+    const size_t at = index * r->b->batch, left = r->load->count - at;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    if (r->rc[worker]) return;
+    opts.lane = LODE_LANE_QUERY; /* at full priority: ingest runs at a lower one */
+    opts.patient = true;
+    const uint64_t start = lode_now_ns();
+    r->rc[worker] = lode_encoder_embed(
+        r->enc, r->load->texts + at, left < r->b->batch ? left : r->b->batch, &opts,
+        r->out + at * lode_encoder_info(r->enc)->dim, r->report + at, &r->err[worker]);
+    r->ms[index] = lode_seconds_since(start) * 1e3;
+}
+
+static enum lode_code run_round(struct run *r, struct lode_pool *callers, size_t calls,
+                                struct lode_err *err)
+{
+    if (callers)
+        lode_pool_run(callers, calls, one_call, r);
+    else
+        for (size_t i = 0; i < calls; i++) one_call(r, i, 0);
+    for (unsigned i = 0; i < r->b->callers; i++)
+        if (r->rc[i]) return lode_fail(err, r->rc[i], "%s", r->err[i].msg);
+    return LODE_OK;
+}
+
+struct figures {
+    size_t texts, tokens;
+    double seconds;       /* of the best round */
+    double p50, p95, p99; /* milliseconds of a call, over all rounds */
+};
+
+static void print_json(const struct lode_encoder_info *info, const struct bench *b,
+                       const struct figures *f)
+{
+    struct lode_buf text;
+    struct lode_jw w;
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"texts", (double)f->texts},
+                   {"tokens", (double)f->tokens},
+                   {"batch", (double)b->batch},
+                   {"callers", b->callers},
+                   {"threads", info->threads},
+                   {"sequences_s", (double)f->texts / f->seconds},
+                   {"tokens_s", (double)f->tokens / f->seconds},
+                   {"ms_p50", f->p50},
+                   {"ms_p95", f->p95},
+                   {"ms_p99", f->p99}};
+    lode_buf_init(&text, 1 << 16);
+    lode_jw_init(&w, &text);
+    lode_jw_begin(&w, '{');
+    lode_jw_key(&w, "model");
+    lode_jw_strz(&w, info->name);
+    lode_jw_key(&w, "device");
+    lode_jw_strz(&w, info->device);
+    lode_jw_key(&w, "dtype");
+    lode_jw_strz(&w, info->dtype);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        lode_jw_key(&w, numbers[i].key);
+        lode_jw_f64(&w, numbers[i].value);
+    }
+    lode_jw_end(&w, '}');
+    printf("%.*s\n", (int)text.len, text.ptr);
+    lode_buf_release(&text);
+}
+
+static void print_figures(const struct lode_encoder_info *info, const struct bench *b,
+                          const struct figures *f)
+{
+    if (b->json) {
+        print_json(info, b, f);
+        return;
+    }
+    printf("%s %s %s: %zu texts, %zu tokens, batch %zu, %u callers, %u threads: %.1f seq/s, "
+           "%.0f tokens/s, call ms p50 %.3f p95 %.3f p99 %.3f\n",
+           info->name, info->device, info->dtype, f->texts, f->tokens, b->batch, b->callers,
+           info->threads, (double)f->texts / f->seconds, (double)f->tokens / f->seconds, f->p50,
+           f->p95, f->p99);
+}
+
 static enum lode_code run_rounds(struct lode_encoder *enc, const struct bench *b,
                                  const struct load *load, struct lode_err *err)
 {
     const size_t dim = lode_encoder_info(enc)->dim;
-    const size_t calls = (load->count + b->batch - 1) / b->batch;
-    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
-    struct lode_embed_report *report = lode_calloc(load->count, sizeof *report);
-    float *out = lode_calloc(load->count * dim, sizeof *out);
-    double *ms = lode_calloc(calls * b->rounds, sizeof *ms), best = 1e30;
-    enum lode_code rc = report && out && ms ? LODE_OK : lode_fail_nomem(err, 0, "the bench");
-    opts.lane = LODE_LANE_QUERY; /* at full priority: ingest runs at a lower one */
-    size_t n = 0, tokens = 0;
-    for (size_t r = 0; r <= b->rounds && !rc; r++) { /* round 0 warms up */
+    const size_t calls = (load->count + b->batch - 1) / b->batch, all = calls * b->rounds;
+    struct lode_pool *callers = NULL;
+    struct figures f = {.texts = load->count, .seconds = 1e30};
+    double *ms = lode_calloc(all + 1, sizeof *ms);
+    struct run r = {enc,
+                    b,
+                    load,
+                    lode_calloc(load->count, sizeof(struct lode_embed_report)),
+                    lode_calloc(load->count * dim, sizeof(float)),
+                    lode_calloc(calls, sizeof(double)),
+                    lode_calloc(b->callers, sizeof(enum lode_code)),
+                    lode_calloc(b->callers, sizeof(struct lode_err))};
+    enum lode_code rc = ms && r.report && r.out && r.ms && r.rc && r.err
+                            ? LODE_OK
+                            : lode_fail_nomem(err, 0, "the bench");
+    if (!rc && b->callers > 1) rc = lode_pool_new(b->callers, &callers, err);
+    for (size_t round = 0; round <= b->rounds && !rc; round++) { /* round 0 warms up */
         const uint64_t start = lode_now_ns();
-        for (size_t at = 0; at < load->count && !rc; at += b->batch) {
-            size_t count = load->count - at < b->batch ? load->count - at : b->batch;
-            const uint64_t call = lode_now_ns();
-            rc = lode_encoder_embed(enc, load->texts + at, count, &opts, out + at * dim,
-                                    report + at, err);
-            if (r > 0) ms[n++] = lode_seconds_since(call) * 1e3;
-        }
+        rc = run_round(&r, callers, calls, err);
         const double seconds = lode_seconds_since(start);
-        if (r > 0 && seconds < best) best = seconds;
+        if (round == 0) continue;
+        if (seconds < f.seconds) f.seconds = seconds;
+        memcpy(ms + (round - 1) * calls, r.ms, calls * sizeof *ms);
     }
     if (!rc) {
-        for (size_t i = 0; i < load->count; i++) tokens += report[i].tokens;
-        qsort(ms, n, sizeof *ms, by_size);
-        printf("%s %s: %zu texts, %zu tokens, batch %zu, %u threads: %.1f seq/s, %.0f tokens/s, "
-               "call ms p50 %.2f p95 %.2f\n",
-               lode_encoder_info(enc)->name, lode_encoder_info(enc)->device, load->count, tokens,
-               b->batch, lode_encoder_info(enc)->threads, (double)load->count / best,
-               (double)tokens / best, ms[n / 2], ms[n * 95 / 100]);
+        for (size_t i = 0; i < load->count; i++) f.tokens += r.report[i].tokens;
+        qsort(ms, all, sizeof *ms, by_size);
+        f.p50 = ms[all / 2], f.p95 = ms[all * 95 / 100], f.p99 = ms[all * 99 / 100];
+        print_figures(lode_encoder_info(enc), b, &f);
     }
-    lode_free(report);
-    lode_free(out);
+    lode_pool_free(callers);
+    lode_free(r.report);
+    lode_free(r.out);
+    lode_free(r.ms);
+    lode_free(r.rc);
+    lode_free(r.err);
     lode_free(ms);
     return rc;
 }
@@ -163,6 +288,7 @@ static void print_profile(struct lode_encoder *enc)
     const size_t count = lode_encoder_profile(enc, ops, 16);
     double sum = 0;
     for (size_t i = 0; i < count; i++) sum += ops[i].seconds;
+    if (sum <= 0) return; /* a device that was not asked to time its ops */
     printf("%s on %s:", lode_encoder_info(enc)->dtype, lode_encoder_info(enc)->device);
     for (size_t i = 0; i < count; i++)
         printf(" %s %.1f%%", ops[i].op, sum > 0 ? 100 * ops[i].seconds / sum : 0);
@@ -177,20 +303,25 @@ static enum lode_code run_bench(const struct bench *b, struct lode_err *err)
     opts.model_dir = b->model;
     opts.threads = b->threads;
     opts.gemm = b->gemm;
+    opts.cuda_module = b->module;
+    opts.profile = b->profile;
     if (b->dtype) opts.dtype = b->dtype;
+    if (b->device) opts.device = b->device;
     lode_buf_init(&load.memory, FILE_MAX);
     const uint64_t start = lode_now_ns();
     enum lode_code rc = lode_encoder_open(&opts, &enc, err);
     if (rc) goto done;
-    printf("opened in %.0f ms, fingerprint %s\n", lode_seconds_since(start) * 1e3,
-           lode_encoder_info(enc)->fingerprint);
+    if (!b->json)
+        printf("opened in %.0f ms, fingerprint %s, on %s: %s\n", lode_seconds_since(start) * 1e3,
+               lode_encoder_info(enc)->fingerprint, lode_encoder_info(enc)->device,
+               lode_encoder_info(enc)->device_why);
     if (b->texts_file)
         rc = read_texts(b, &load, err);
     else
         make_texts(lode_encoder_tokenizer(enc), b, &load);
     if (rc) goto done;
     rc = run_rounds(enc, b, &load, err);
-    if (rc == LODE_OK) print_profile(enc);
+    if (rc == LODE_OK && !b->json) print_profile(enc);
 done:
     lode_encoder_close(enc);
     lode_buf_release(&load.memory);
@@ -201,11 +332,12 @@ done:
 int main(int argc, char **argv)
 {
     struct lode_err err = LODE_ERR_INIT;
-    struct bench b = {.tokens = 64, .batch = 64, .count = 384, .rounds = 3};
+    struct bench b = {.tokens = 64, .batch = 64, .count = 384, .rounds = 3, .callers = 1};
     if (!parse_args(argc, argv, &b) || b.tokens < 3) {
-        fprintf(stderr, "usage: lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B]"
-                        " [--threads T] [--rounds R] [--count C] [--gemm NAME]"
-                        " [--dtype NAME]\n");
+        fprintf(stderr, "usage: lode-encode-bench MODEL_DIR [--tokens N | --texts FILE]\n"
+                        "    [--batch B] [--count C] [--rounds R] [--device auto|cpu|cuda[:N]]\n"
+                        "    [--dtype NAME] [--module FILE] [--threads T] [--callers C]\n"
+                        "    [--gemm NAME] [--latency] [--profile] [--json]\n");
         return 2;
     }
     if (run_bench(&b, &err) == LODE_OK) return 0;

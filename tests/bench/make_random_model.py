@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A sentence encoder of a given shape with random weights: for timing, where only the shape counts.
 
-usage: make_random_model.py MODEL OUT [--layers 12] [--hidden 768] [--heads 12] [--inner 3072] [--seed 4]
+usage: make_random_model.py MODEL OUT [--layers 12] [--hidden 768] [--heads 12] [--inner 3072] [--seed 4] [--f16]
 MODEL is a BERT-style sentence-transformers folder: its tokenizer, pooling and window are taken over. OUT gets a Hugging Face folder (config.json,
-model.safetensors in f32) that lode, transformers and OpenVINO read. The default shape is bge-base's. Needs: numpy."""
+model.safetensors in f32, or in f16 at half the size) that lode, transformers and OpenVINO read. The default shape is bge-base's. Needs: numpy."""
 import argparse
 import json
 import os
@@ -36,17 +36,18 @@ def values(name, size, random):
     return (spread * random.standard_normal(size)).astype(np.float32)
 
 
-def write_safetensors(path, sizes, seed):
+def write_safetensors(path, sizes, seed, dtype):
     random, header, at = np.random.default_rng(seed), {}, 0
+    element = np.dtype(dtype).itemsize
     for name, size in sizes.items():
-        n = 4 * int(np.prod(size))
-        header[name] = {"dtype": "F32", "shape": list(size), "data_offsets": [at, at + n]}
+        n = element * int(np.prod(size))
+        header[name] = {"dtype": "F16" if element == 2 else "F32", "shape": list(size), "data_offsets": [at, at + n]}
         at += n
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
-        for name, size in sizes.items(): f.write(values(name, size, random).tobytes())
+        for name, size in sizes.items(): f.write(values(name, size, random).astype(dtype).tobytes())
 
 
 def main():
@@ -55,6 +56,7 @@ def main():
     parser.add_argument("out")
     for name, default in (("layers", 12), ("hidden", 768), ("heads", 12), ("inner", 3072), ("seed", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--f16", action="store_true")
     args = parser.parse_args()
     shutil.copytree(args.model, args.out, ignore=shutil.ignore_patterns("*.safetensors", "*.bin", ".*", "README.md", "data_config.json"))
     config = json.load(open(f"{args.model}/config.json"))
@@ -64,7 +66,8 @@ def main():
     pooling = f"{args.out}/1_Pooling/config.json"
     if os.path.exists(pooling):
         json.dump({**json.load(open(pooling)), "word_embedding_dimension": args.hidden}, open(pooling, "w"), indent=2)
-    write_safetensors(f"{args.out}/model.safetensors", tensors(args, config["vocab_size"], config["max_position_embeddings"]), args.seed)
+    write_safetensors(f"{args.out}/model.safetensors", tensors(args, config["vocab_size"], config["max_position_embeddings"]), args.seed,
+                      np.float16 if args.f16 else np.float32)
 
 
 main()
