@@ -39,6 +39,7 @@ static enum lode_code start_encoder(const struct lode_config *config, unsigned p
     load->opts.ingest_calls = load->config.bulk_requests;
     load->opts.dtype = load->config.dtype;
     load->opts.device = load->config.device;
+    load->opts.cuda_module = load->config.cuda_module[0] ? load->config.cuda_module : NULL;
     load->opts.metrics = metrics;
     LODE_TRY(lode_thread_start(&load->thread, "lode-model", load_encoder, load, err));
     load->running = true;

@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "gateway/config.h"
 
-enum key_type { KEY_TEXT, KEY_NUMBER, KEY_CHOICE };
+enum key_type { KEY_TEXT, KEY_NUMBER, KEY_CHOICE, KEY_DEVICE };
 struct config_key {
     const char *name, *env, *help;
     enum key_type type;
@@ -39,10 +39,16 @@ static const struct config_key keys[] = {
     {"bulk-requests", "LODE_BULK_REQUESTS",
      "bulk embedding requests served at once, others are told to come back; 0 = 16", KEY_NUMBER,
      FIELD(bulk_requests), 0, 4096, NULL},
-    {"dtype", "LODE_DTYPE", "number type of the encoder: auto, f32, bf16, int8", KEY_CHOICE,
-     FIELD(dtype), 0, 0, "auto f32 bf16 int8"},
-    {"device", "LODE_DEVICE", "where the encoder runs: auto, cpu", KEY_TEXT, FIELD(device), 0, 0,
-     NULL},
+    {"dtype", "LODE_DTYPE",
+     "number type of the encoder: auto, f32, bf16, int8 (cpu), f16, fp8 (cuda)", KEY_CHOICE,
+     FIELD(dtype), 0, 0, "auto f32 bf16 f16 int8 fp8"},
+    {"device", "LODE_DEVICE",
+     "where the encoder runs: auto, cpu, cuda (all GPUs) or cuda:N; auto takes the GPUs if there "
+     "are any",
+     KEY_DEVICE, FIELD(device), 0, 0, NULL},
+    {"cuda-module", "LODE_CUDA_MODULE",
+     "file of the CUDA backend; else it is looked for beside the program and in ../lib/lode",
+     KEY_TEXT, FIELD(cuda_module), 0, 0, NULL},
     {"url", "LODE_URL", "server to ask instead of opening the data", KEY_TEXT, FIELD(url), 0, 0,
      NULL},
     {"key", "LODE_API_KEY", "API key for that server", KEY_TEXT, FIELD(key), 0, 0, NULL},
@@ -69,6 +75,14 @@ static bool in_choices(const char *choices, const char *value)
     return false;
 }
 
+/* "auto", "cpu", "cuda" or "cuda:N". */
+static bool is_device(const char *value)
+{
+    uint64_t n;
+    if (in_choices("auto cpu cuda", value)) return true;
+    return strncmp(value, "cuda:", 5) == 0 && lode_str_u64(lode_str_of(value + 5), 255, &n);
+}
+
 static enum lode_code set(struct lode_config *c, const struct config_key *k, const char *value,
                           const char *from, struct lode_err *err)
 {
@@ -84,6 +98,10 @@ static enum lode_code set(struct lode_config *c, const struct config_key *k, con
     }
     if (k->type == KEY_CHOICE && !in_choices(k->choices, value)) {
         return lode_fail(err, LODE_EINVAL, "%s: must be one of %s, not '%s'", from, k->choices,
+                         value);
+    }
+    if (k->type == KEY_DEVICE && !is_device(value)) {
+        return lode_fail(err, LODE_EINVAL, "%s: must be auto, cpu, cuda or cuda:N, not '%s'", from,
                          value);
     }
     if (strlen(value) >= k->size) {

@@ -22,11 +22,12 @@ struct lode_config {
                                  file; 0: no cache of any kind */
     unsigned request_timeout; /* seconds for a request that waits for the model; 0: no bound */
     unsigned bulk_requests;   /* embedded at once by the server; 0 = LODE_INGEST_CALLS_MAX */
-    char dtype[16];           /* "auto", "f32", "bf16", "int8" */
-    char device[16];          /* "auto", "cpu" ... */
-    char url[512];            /* of a server to speak to instead of opening the data; "": none */
-    char key[128];            /* API key for that server */
-    char log[8];              /* debug, info, warn, error */
+    char dtype[16];           /* "auto", "f32", "bf16", "f16", "int8", "fp8" */
+    char device[16];          /* "auto", "cpu", "cuda", "cuda:N" */
+    char cuda_module[PATH_MAX]; /* ""; where the encoder looks for it by itself */
+    char url[512];              /* of a server to speak to instead of opening the data; "": none */
+    char key[128];              /* API key for that server */
+    char log[8];                /* debug, info, warn, error */
 };
 
 /* Defaults, then the environment (LODE_DATA, LODE_MODEL, ...; each key's variable is in the table).

@@ -103,6 +103,8 @@ static void write_model(struct lode_jw *w, const struct lode_encoder *enc)
     lode_jw_strz(w, info->dtype);
     lode_jw_key(w, "device");
     lode_jw_strz(w, info->device);
+    lode_jw_key(w, "device_why");
+    lode_jw_strz(w, info->device_why);
     lode_jw_key(w, "threads");
     lode_jw_u64(w, info->threads);
     lode_jw_key(w, "fingerprint");

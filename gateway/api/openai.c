@@ -1,49 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* OpenAI's /v1/embeddings and /v1/models, as their API reference describes them (2026). Beyond it a
- * reply carries a "lode" object: the number type that the model ran in, and which inputs were cut
- * at its window; the header x-lode-dtype says the former as well. */
+/* OpenAI's /v1/embeddings and /v1/models, as their API reference describes them (2026). What goes
+ * beyond it: embeddings_reply.c. */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/mem.h"
-#include "gateway/api/api_internal.h"
+#include "gateway/api/embeddings_reply.h"
 
 struct embeddings { /* one request; arrays in the arena */
     struct lode_arena arena;
     struct lode_str *texts;
     size_t count;
-    bool base64;
+    enum lode_embeddings_form form;
     float *vectors;
     struct lode_embed_report *reports;
 };
-
-/* base64 with padding, RFC 4648 section 4, of n little-endian floats: what the SDKs ask for by
- * default. */
-static void write_base64(struct lode_jw *w, const float *v, size_t n, struct lode_arena *arena)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const size_t bytes = n * sizeof *v;
-    const uint8_t *in = (const uint8_t *)v;
-    char *out = lode_arena_alloc(arena, (bytes + 2) / 3, 4);
-    size_t o = 0;
-
-    static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "floats go out as they lie in memory");
-    if (!out) {
-        w->buf->failed = true;
-        return;
-    }
-    for (size_t i = 0; i < bytes; i += 3) {
-        const size_t left = bytes - i;
-        const uint32_t b = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-                           (left > 2 ? in[i + 2] : 0);
-        out[o++] = digits[b >> 18];
-        out[o++] = digits[(b >> 12) & 63];
-        out[o++] = left > 1 ? digits[(b >> 6) & 63] : '=';
-        out[o++] = left > 2 ? digits[b & 63] : '=';
-    }
-    lode_jw_str(w, lode_str_n(out, o));
-}
 
 static enum lode_code read_text(const struct lode_jv *v, const char *at, struct lode_str *out,
                                 struct lode_err *err)
@@ -108,8 +79,8 @@ static enum lode_code read_options(const struct lode_api *api, const struct lode
         return lode_fail(err, LODE_ENOTFOUND,
                          "model: '" LODE_STR_FMT "' does not exist here; this server has '%s'",
                          LODE_STR_ARG(model), info->name);
-    e->base64 = lode_str_eqz(format, "base64");
-    if (!e->base64 && !lode_str_eqz(format, "float"))
+    e->form = lode_str_eqz(format, "base64") ? LODE_EMBEDDINGS_BASE64 : LODE_EMBEDDINGS_FLOAT;
+    if (e->form == LODE_EMBEDDINGS_FLOAT && !lode_str_eqz(format, "float"))
         return lode_fail(err, LODE_EINVAL,
                          "encoding_format: must be 'float' or 'base64', not '" LODE_STR_FMT "'",
                          LODE_STR_ARG(format));
@@ -143,69 +114,9 @@ static enum lode_code embed(const struct lode_request *req, const struct lode_jv
                                e->vectors, e->reports, err);
 }
 
-static void write_item(struct lode_jw *w, struct embeddings *e, size_t i, size_t dim)
-{
-    lode_jw_begin(w, '{');
-    lode_jw_key(w, "object");
-    lode_jw_strz(w, "embedding");
-    lode_jw_key(w, "index");
-    lode_jw_u64(w, i);
-    lode_jw_key(w, "embedding");
-    if (e->base64)
-        write_base64(w, e->vectors + i * dim, dim, &e->arena);
-    else
-        lode_jw_f32s(w, e->vectors + i * dim, dim);
-    lode_jw_end(w, '}');
-}
-
-/* usage counts what the model read; texts cut at its window are listed. */
-static void write_usage(struct lode_jw *w, const struct embeddings *e, const char *dtype)
-{
-    uint64_t tokens = 0;
-    for (size_t i = 0; i < e->count; i++) tokens += e->reports[i].tokens;
-    lode_jw_key(w, "usage");
-    lode_jw_begin(w, '{');
-    lode_jw_key(w, "prompt_tokens");
-    lode_jw_u64(w, tokens);
-    lode_jw_key(w, "total_tokens");
-    lode_jw_u64(w, tokens);
-    lode_jw_end(w, '}');
-    lode_jw_key(w, "lode");
-    lode_jw_begin(w, '{');
-    lode_jw_key(w, "dtype");
-    lode_jw_strz(w, dtype);
-    lode_jw_key(w, "truncated");
-    lode_jw_begin(w, '[');
-    for (size_t i = 0; i < e->count; i++)
-        if (e->reports[i].truncated) lode_jw_u64(w, i);
-    lode_jw_end(w, ']');
-    lode_jw_end(w, '}');
-}
-
-static enum lode_code write_embeddings(const struct lode_request *req, struct lode_reply *reply,
-                                       struct embeddings *e, struct lode_err *err)
-{
-    const struct lode_encoder_info *info = lode_encoder_info(lode_api_of(req)->app->encoder);
-    struct lode_jw w;
-
-    lode_jw_init(&w, &reply->body);
-    lode_jw_begin(&w, '{');
-    lode_jw_key(&w, "object");
-    lode_jw_strz(&w, "list");
-    lode_jw_key(&w, "data");
-    lode_jw_begin(&w, '[');
-    for (size_t i = 0; i < e->count; i++) write_item(&w, e, i, info->dim);
-    lode_jw_end(&w, ']');
-    lode_jw_key(&w, "model");
-    lode_jw_strz(&w, info->name);
-    write_usage(&w, e, info->dtype);
-    lode_buf_printf(&reply->headers, "x-lode-dtype: %s\r\n", info->dtype);
-    lode_jw_end(&w, '}');
-    return lode_buf_ok(&reply->body, "the reply", err);
-}
-
 LODE_HANDLER(lode_api_embeddings)
 {
+    const struct lode_app *app = lode_api_of(req)->app;
     struct embeddings e = {0};
     struct lode_json *doc = NULL;
     const struct lode_jv *root = NULL;
@@ -213,7 +124,14 @@ LODE_HANDLER(lode_api_embeddings)
     LODE_TRY(lode_api_body(req, &doc, &root, err));
     lode_arena_init(&e.arena, LODE_API_ARENA_MAX);
     enum lode_code rc = embed(req, root, &e, err);
-    if (!rc) rc = write_embeddings(req, reply, &e, err);
+    if (lode_accepts_binary(req)) e.form = LODE_EMBEDDINGS_BINARY;
+    if (!rc) {
+        const struct lode_embeddings made = {.info = lode_encoder_info(app->encoder),
+                                             .vectors = e.vectors,
+                                             .reports = e.reports,
+                                             .count = e.count};
+        rc = lode_embeddings_reply(&made, e.form, reply, err);
+    }
     lode_arena_release(&e.arena);
     lode_json_free(doc);
     return rc;
@@ -238,6 +156,8 @@ static void write_model(struct lode_jw *w, const struct lode_encoder_info *info)
     lode_jw_strz(w, info->dtype);
     lode_jw_key(w, "device");
     lode_jw_strz(w, info->device);
+    lode_jw_key(w, "device_why");
+    lode_jw_strz(w, info->device_why);
     lode_jw_key(w, "size");
     lode_jw_u64(w, info->dim);
     lode_jw_key(w, "window");

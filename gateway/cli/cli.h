@@ -33,9 +33,12 @@ struct cli_flag {
     const char *help;
 };
 /* Of every command that opens the encoder. */
-#define CLI_DTYPE_FLAG                                                                             \
+#define CLI_ENCODER_FLAGS                                                                          \
+    {"dtype", 0, "TYPE",                                                                           \
+     "number type of the encoder: auto, f32, bf16, int8 (cpu), f16, fp8 (cuda)"},                  \
+        {"device", 0, "NAME", "where the encoder runs: auto, cpu, cuda or cuda:N ($LODE_DEVICE)"}, \
     {                                                                                              \
-        "dtype", 0, "TYPE", "number type of the encoder: auto, f32, bf16, int8 ($LODE_DTYPE)"      \
+        "cuda-module", 0, "FILE", "the CUDA backend ($LODE_CUDA_MODULE)"                           \
     }
 
 struct cli;

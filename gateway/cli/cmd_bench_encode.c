@@ -33,7 +33,7 @@ static const struct cli_flag flags[] = {
     {"seconds", 0, "N", "how long to measure (5); with --texts and --arrival whole passes"},
     {"rate-only", 0, NULL, "texts a second and nothing else"},
     {"threads", 't', "N", "threads of the encoder"},
-    CLI_DTYPE_FLAG,
+    CLI_ENCODER_FLAGS,
     {NULL, 0, NULL, NULL}};
 
 struct bench {

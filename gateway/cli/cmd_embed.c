@@ -60,7 +60,7 @@ static const struct cli_flag embed_flags[] = {
     {"role", 0, "ROLE", "prompt in front: plain (default), query or document"},
     {"batch", 'b', "N", "lines embedded together at most (256)"},
     {"threads", 't', "N", "threads of the encoder"},
-    CLI_DTYPE_FLAG,
+    CLI_ENCODER_FLAGS,
     {NULL, 0, NULL, NULL}};
 
 struct embedding {

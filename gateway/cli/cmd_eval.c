@@ -17,7 +17,7 @@ static const struct cli_flag flags[] = {
     {"chunk", 0, "KIND",
      "sentence (default): a document scores as its best chunk; none: one vector"},
     {"threads", 't', "N", "threads of the encoder"},
-    CLI_DTYPE_FLAG,
+    CLI_ENCODER_FLAGS,
     {NULL, 0, NULL, NULL}};
 
 struct evaluation {

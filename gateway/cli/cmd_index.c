@@ -18,7 +18,7 @@ static const struct cli_flag flags[] = {
     {"force", 0, NULL, "let --prune remove more than half of them"},
     {"no-segment", 0, NULL, "do not build the search graph afterwards"},
     {"threads", 't', "N", "threads of the encoder"},
-    CLI_DTYPE_FLAG,
+    CLI_ENCODER_FLAGS,
     {"embed-cache", 0, "MIB", "0: embed passages even when the collection has their vectors"},
     {NULL, 0, NULL, NULL}};
 

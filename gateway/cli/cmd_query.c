@@ -23,7 +23,7 @@ static const struct cli_flag flags[] = {
     {"exact", 0, NULL, "scan exactly"},
     {"ann", 0, NULL, "walk the graph, whatever the planner thinks"},
     {"ef", 0, "N", "width of the walk (chosen from the recall target)"},
-    CLI_DTYPE_FLAG,
+    CLI_ENCODER_FLAGS,
     {"explain", 0, NULL, "print what was done, why, and how long it took"},
     {"url", 0, "URL",
      "ask the server at http://HOST[:PORT] ($LODE_URL) instead of opening the data"},
@@ -298,9 +298,13 @@ static int run(struct cli *cli)
     if (lode_cli_on(cli, "exact") && lode_cli_on(cli, "ann")) {
         return lode_cli_usage(cli, "--exact and --ann exclude each other");
     }
-    if (cli->config.url[0] && lode_cli_on(cli, "dtype")) {
-        return lode_cli_usage(cli, "--dtype is chosen where the server starts; it does not go with "
-                                   "--url or $LODE_URL");
+    static const char *const servers[] = {"dtype", "device", "cuda-module"};
+    for (size_t i = 0; cli->config.url[0] && i < sizeof servers / sizeof servers[0]; i++) {
+        if (!lode_cli_on(cli, servers[i])) continue;
+        return lode_cli_usage(cli,
+                              "--%s is chosen where the server starts; it does not go with "
+                              "--url or $LODE_URL",
+                              servers[i]);
     }
     if (!cli->config.url[0]) {
         return lode_cli_with_app(cli, LODE_APP_STORE | LODE_APP_INDEX | LODE_APP_ENCODER,

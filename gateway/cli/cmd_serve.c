@@ -12,7 +12,7 @@ static const struct cli_flag flags[] = {
     {"host", 0, "ADDRESS", "address to listen on (127.0.0.1); others need an API key"},
     {"port", 'p', "N", "port to listen on (8080; 0: any free one)"},
     {"threads", 't', "N", "threads of the encoder"},
-    CLI_DTYPE_FLAG,
+    CLI_ENCODER_FLAGS,
     {"request-timeout", 0, "S", "seconds until a request is given up (300; 0: never)"},
     {"bulk-requests", 0, "N", "bulk embedding requests at once (16); others get 429"},
     {"embed-cache", 0, "MIB",
@@ -35,6 +35,7 @@ static void say_started(const struct cli *cli, const struct lode_app *app, unsig
         printf("lode " LODE_VERSION " serves %s with %s%s%s on http://%s:%u/\n", cli->config.data,
                info ? info->name : "no model", info ? " in " : "", info ? info->dtype : "",
                cli->config.host, port);
+        if (info) printf("the model runs on %s: %s\n", info->device, info->device_why);
     }
     fflush(stdout);
 }

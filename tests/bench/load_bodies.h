@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests of the load generator: whole HTTP messages, no two with the same text, so that no cache
- * of texts helps. Made texts differ in their first words, which are stamped in just before a request
- * goes out; texts of a file go out once each. */
+ * of texts helps. Made texts differ in their first words, which are stamped in just before a
+ * request goes out; texts of a file go out once each. */
 #ifndef LODE_TESTS_BENCH_LOAD_BODIES_H
 #define LODE_TESTS_BENCH_LOAD_BODIES_H
 

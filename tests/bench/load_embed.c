@@ -7,8 +7,8 @@
  *                   [--encoding base64|float|binary] [--warm 2] [--seconds 10 | --count N]
  *                   [--key KEY] [--server-pid PID] [--json]
  *
- * Speaks OpenAI's dialect, so that it can ask other servers, too. Tokens are what the replies say in
- * their usage. With --server-pid the server's processor time is shown, and tokens a second of it.
+ * Speaks OpenAI's dialect, so that it can ask other servers, too. Tokens are what the replies say
+ * in their usage. With --server-pid the server's processor time is shown, and tokens a second.
  * Exit status 1 when any request failed or any vector that was looked at is not well. */
 #include <arpa/inet.h>
 #include <stdio.h>

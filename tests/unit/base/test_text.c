@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Borrowed text and UTF-8. */
+/* Borrowed text, UTF-8 and base64. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/str.h"
 #include "base/utf8.h"
@@ -159,6 +161,50 @@ static void repair_replaces_each_bad_byte_and_keeps_the_rest(void **state)
     lode_buf_release(&out);
 }
 
+static void expect_base64(const void *bytes, size_t len, const char *text)
+{
+    struct lode_buf out;
+    lode_buf_init(&out, 1 << 16);
+    lode_base64_add(&out, bytes, len);
+    assert_false(out.failed);
+    assert_true(lode_str_eqz(lode_buf_str(&out), text));
+    lode_buf_release(&out);
+}
+
+static void base64_is_that_of_the_rfc_for_every_rest(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"foobarf", "Zm9vYmFyZg=="},
+        {"foobarfoobarfo", "Zm9vYmFyZm9vYmFyZm8="},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        expect_base64(pairs[i][0], strlen(pairs[i][0]), pairs[i][1]);
+    expect_base64("\x00\x10\x83\x10\x51\x87\x20\x92\x8b\x30\xd3\x8f", 12, "ABCDEFGHIJKLMNOP");
+    expect_base64("\xfb\xff\xbf\xfb\xff\xbf", 6, "+/+/+/+/");
+}
+
+/* Each character of a text of 48 bits comes from its own six. */
+static void base64_puts_every_bit_in_its_place(void **state)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (void)state;
+    for (unsigned bit = 0; bit < 48; bit++) {
+        uint8_t bytes[6] = {0};
+        char text[] = "AAAAAAAA";
+        bytes[bit / 8] = (uint8_t)(0x80u >> bit % 8);
+        text[bit / 6] = digits[0x20u >> bit % 6];
+        expect_base64(bytes, sizeof bytes, text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +219,8 @@ int main(void)
         cmocka_unit_test(four_byte_forms_end_at_the_last_scalar),
         cmocka_unit_test(cutting_never_splits_a_character),
         cmocka_unit_test(repair_replaces_each_bad_byte_and_keeps_the_rest),
+        cmocka_unit_test(base64_is_that_of_the_rfc_for_every_rest),
+        cmocka_unit_test(base64_puts_every_bit_in_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,7 +74,7 @@ static void wrong_values_name_where_they_came_from(void **state)
     assert_non_null(strstr(err.msg, "--log"));
     assert_int_equal(lode_config_set(&c, "dtype", "fp16", "--dtype", &err), LODE_EINVAL);
     assert_non_null(strstr(err.msg, "--dtype"));
-    assert_non_null(strstr(err.msg, "auto f32 bf16 int8"));
+    assert_non_null(strstr(err.msg, "auto f32 bf16 f16 int8 fp8"));
     assert_string_equal(c.dtype, "auto");
     assert_int_equal(lode_config_set(&c, "dtype", "int8", "--dtype", &err), LODE_OK);
     assert_int_equal(lode_config_set(&c, "threads", "-1", "--threads", &err), LODE_EINVAL);
@@ -83,6 +83,26 @@ static void wrong_values_name_where_they_came_from(void **state)
     long_text[sizeof long_text - 1] = '\0';
     assert_int_equal(lode_config_set(&c, "data", long_text, "--data", &err), LODE_ELIMIT);
     assert_string_equal(c.data, "/nonexistent/home/.local/share/lode");
+}
+
+static void a_device_is_auto_cpu_or_gpus_by_number(void **state)
+{
+    static const char *const good[] = {"auto", "cpu", "cuda", "cuda:0", "cuda:15"};
+    static const char *const bad[] = {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:999", "CUDA"};
+    struct lode_config c = loaded();
+    struct lode_err err = LODE_ERR_INIT;
+    (void)state;
+    assert_string_equal(c.device, "auto");
+    assert_string_equal(c.cuda_module, "");
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(lode_config_set(&c, "device", good[i], "--device", &err), LODE_OK);
+        assert_string_equal(c.device, good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(lode_config_set(&c, "device", bad[i], "--device", &err), LODE_EINVAL);
+        assert_non_null(strstr(err.msg, "--device"));
+        assert_non_null(strstr(err.msg, "cuda:N"));
+    }
 }
 
 static void a_missing_model_says_where_it_was_looked_for_and_what_to_do(void **state)
@@ -114,6 +134,7 @@ int main(void)
         cmocka_unit_test_setup(the_environment_overrides_defaults_and_flags_override_both,
                                clean_environment),
         cmocka_unit_test_setup(wrong_values_name_where_they_came_from, clean_environment),
+        cmocka_unit_test_setup(a_device_is_auto_cpu_or_gpus_by_number, clean_environment),
         cmocka_unit_test_setup(a_missing_model_says_where_it_was_looked_for_and_what_to_do,
                                clean_environment),
         cmocka_unit_test_setup(a_given_model_is_not_looked_for, clean_environment),
