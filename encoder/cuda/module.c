@@ -12,7 +12,7 @@ static const struct lode_cuda_module module = {.abi = LODE_CUDA_MODULE_ABI,
                                                .build = LODE_CUDA_BUILD,
                                                .probe = lode_cuda_probe,
                                                .encoder = &lode_cuda_backend,
-                                               .device = &lode_cuda_device};
+                                               .device = NULL};
 
 __attribute__((visibility("default"))) const struct lode_cuda_module *lode_cuda_module(void)
 {

@@ -21,7 +21,7 @@ struct lode_cuda_module {
      * not: no driver, none visible, too old. */
     enum lode_code (*probe)(int ordinal, struct lode_err *err);
     const struct lode_backend_ops *encoder; /* the encoder's backend, name "cuda" */
-    const struct lode_device_ops *device;   /* exact search */
+    const struct lode_device_ops *device;   /* exact search; NULL: not in this build */
 };
 
 /* The one exported symbol. Static, never NULL; touches no device. */
