@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Installs what the tests need and runs every test: unit, property, golden, fuzz replay, fault and tidy tests as a
-# Release build and again under ASan+UBSan, then the end-to-end tests with the real client packages.
+# Release build and again under ASan+UBSan, the CUDA sources compiled and linked, then the end-to-end tests with the real client packages.
 # The last line counts: "N passed, N failed". Exit status 0 only when nothing failed.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -9,7 +9,8 @@ set -uo pipefail
 usage() {
     cat <<'U'
 usage: deploy/check.sh [--quick]
-  --quick  the Release build's tests only: no sanitizer build, no end-to-end tests, 20 kill cycles instead of 200
+  --quick  the Release build's tests only: no CUDA compiler, no sanitizer build, no end-to-end tests, 20 kill cycles
+           instead of 200
 U
 }
 quick=no
@@ -53,6 +54,9 @@ else
 fi
 
 if [ "$quick" = no ]; then
+    say "CUDA sources: compile, link, open"
+    if bash "$root/deploy/dev/check_cuda.sh"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+
     asan=$root/build-asan
     run_logged asan-cmake "the sanitizer build could not be configured" \
         cmake -S "$root" -B "$asan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLODE_TESTS=ON \
