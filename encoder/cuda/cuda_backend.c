@@ -42,6 +42,9 @@ static enum lode_code count_devices(int *count, struct lode_err *err)
     (void)cudaGetLastError();
     if (e == cudaSuccess || e == cudaErrorNoDevice)
         return lode_fail(err, LODE_EDEVICE, "no CUDA device is visible");
+    if (e == cudaErrorInsufficientDriver)
+        return lode_fail(err, LODE_EDEVICE, "there is no NVIDIA driver, or one too old for CUDA %d",
+                         CUDART_VERSION / 1000);
     return lode_fail(err, LODE_EDEVICE, "no CUDA device can be used: %s", cudaGetErrorString(e));
 }
 
@@ -292,9 +295,10 @@ static enum lode_code cuda_run(struct lode_backend *be, const struct lode_piece 
 {
     (void)shape; /* reserve's */
     for (size_t i = 0; i < count; i++) {
-        if (pieces[i].tokens > be->tokens_max)
-            return lode_fail(err, LODE_ELIMIT, "a run of %u tokens; device cuda has room for %u",
-                             pieces[i].tokens, be->tokens_max);
+        if (pieces[i].tokens > be->tokens_max || pieces[i].seqs > LODE_CUDA_RUN_SEQS)
+            return lode_fail(err, LODE_ELIMIT,
+                             "a run of %u texts with %u tokens; device cuda has room for %d and %u",
+                             pieces[i].seqs, pieces[i].tokens, LODE_CUDA_RUN_SEQS, be->tokens_max);
         LODE_TRY(run_piece(be, &pieces[i], fn, arg, err));
     }
     return LODE_OK;

@@ -25,6 +25,7 @@ enum {
     LODE_CUDA_SLOTS = 2,            /* of a device: one computes while the other copies and packs */
     LODE_CUDA_ROWS_UNIT = 16,       /* rows of a product: fp8 wants multiples of 16 */
     LODE_CUDA_RUN_TOKENS = 32768,   /* of a run where memory allows: fills an H200 at every width */
+    LODE_CUDA_RUN_SEQS = 4096,      /* of a run: what its result rows are laid out for */
     LODE_CUDA_WORKSPACE = 32 << 20, /* bytes for cuBLASLt: what NVIDIA advises for Hopper */
     LODE_CUDA_COMPUTE_MIN = 80 /* compute capability times ten: bf16 on tensor cores, cp.async */
 };
@@ -155,7 +156,7 @@ struct slot {
     struct registers r;
     void *staging;  /* pinned: the block */
     float *results; /* pinned: (S,H) */
-    uint32_t tokens_max;
+    uint32_t tokens_max, seqs_max;
     struct matmul matmul;
     struct graph_cache graphs;
     cudaEvent_t *marks; /* of the profile, between ops; NULL: none wanted */

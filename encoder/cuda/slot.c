@@ -35,6 +35,11 @@ static uint32_t slice_rows(const struct lode_backend *be, const struct device *d
     return wave;
 }
 
+static uint32_t seqs_of(uint32_t tokens)
+{
+    return tokens < LODE_CUDA_RUN_SEQS ? tokens : LODE_CUDA_RUN_SEQS;
+}
+
 static void *take(char *base, size_t *at, size_t bytes)
 {
     void *p = base ? base + *at : NULL;
@@ -69,7 +74,7 @@ static size_t place(const struct lode_backend *be, const struct device *d, uint3
         r->context8 = take_codes(base, &at, rows, h);
         r->inner8 = take_codes(base, &at, inner_rows, be->shape.inner);
     }
-    r->out = take(base, &at, rows * h * sizeof(float));
+    r->out = take(base, &at, seqs_of(tokens) * h * sizeof(float));
     r->block = take(base, &at, lode_pack_bytes_max(tokens));
     r->workspace = take(base, &at, LODE_CUDA_WORKSPACE);
     return at;
@@ -113,7 +118,7 @@ static enum lode_code open_memory(struct slot *s, struct lode_err *err)
     LODE_CUDA_TRY(
         cudaHostAlloc(&s->staging, lode_pack_bytes_max(s->tokens_max), cudaHostAllocDefault), err);
     LODE_CUDA_TRY(cudaHostAlloc((void **)&s->results,
-                                (size_t)s->tokens_max * s->be->shape.hidden * sizeof(float),
+                                (size_t)s->seqs_max * s->be->shape.hidden * sizeof(float),
                                 cudaHostAllocDefault),
                   err);
     return LODE_OK;
@@ -122,7 +127,8 @@ static enum lode_code open_memory(struct slot *s, struct lode_err *err)
 enum lode_code lode_slot_open(struct slot *s, struct lode_backend *be, struct device *device,
                               uint32_t tokens, struct lode_err *err)
 {
-    *s = (struct slot){.be = be, .device = device, .tokens_max = tokens};
+    *s = (struct slot){
+        .be = be, .device = device, .tokens_max = tokens, .seqs_max = seqs_of(tokens)};
     enum lode_code rc = lode_cuda_check(cudaSetDevice(device->ordinal), "cudaSetDevice", err);
     if (!rc) rc = open_stream(s, err);
     if (!rc) rc = open_memory(s, err);
