@@ -87,6 +87,8 @@ enum {
                                      millisecond, so a graph has nothing to win */
     LODE_GRAPH_STEP_ROWS = 160,   /* candidates scanned exactly in twice the time of one step of ef
                                      in the graph: the planner's break-even, measured */
+    LODE_DEVICE_ROWS_RATIO = 32,  /* rows that a device compares in the time of one here; from
+                                     memory bandwidths, not yet measured on a device */
     LODE_GRAPH_SHARE_MIN = 2,     /* percent of the rows a filter must leave for a graph walk */
     LODE_QUERY_TERMS_MAX = 64,    /* words of a query that the highlighter looks for */
     LODE_RUN_MAX = 100,           /* hits of an evaluated query: the deepest measure's cut */

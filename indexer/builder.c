@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "indexer/gpu.h"
 #include "indexer/index_internal.h"
 
 enum {
@@ -194,4 +195,5 @@ void lode_index_changed(struct lode_index *ix, lode_cid cid)
     ix->changed = true;
     pthread_cond_signal(&ix->wake);
     pthread_mutex_unlock(&ix->lock);
+    lode_gpu_changed(ix->gpu);
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "indexer/gpu.h"
 #include "indexer/index_internal.h"
 
 enum {
@@ -172,6 +173,7 @@ static enum lode_code publish(struct lode_index *ix, const struct lode_collectio
     if (newer) lode_index_publish(e, g);
     pthread_mutex_unlock(&ix->lock);
     if (!newer) lode_generation_drop(g); /* a search has opened it already */
+    lode_gpu_changed(ix->gpu);
     return LODE_OK;
 }
 

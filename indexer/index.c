@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "indexer/gpu.h"
 #include "indexer/index_internal.h"
 
 /* --- open and close --- */
@@ -54,7 +55,9 @@ enum lode_code lode_index_open(const struct lode_index_opts *opts, struct lode_i
         snprintf(ix->dir, sizeof(ix->dir), "%s/index", data);
         rc = lode_mkdirs(ix->dir, 0700, err);
     }
+    if (!rc && opts->device) rc = lode_gpu_open(ix, &ix->gpu, err);
     if (!rc && opts->background) rc = lode_builder_start(ix, err);
+    if (!rc && opts->background && ix->gpu) rc = lode_gpu_start(ix->gpu, err);
     if (rc)
         lode_index_close(ix);
     else
@@ -66,6 +69,7 @@ void lode_index_close(struct lode_index *ix)
 {
     if (!ix) return;
     lode_builder_stop(ix);
+    lode_gpu_close(ix->gpu);
     while (ix->entry_count) lode_index_forget(ix, ix->entries[ix->entry_count - 1]->cid);
     lode_free(ix->entries);
     pthread_cond_destroy(&ix->wake);
@@ -73,7 +77,25 @@ void lode_index_close(struct lode_index *ix)
     lode_free(ix);
 }
 
+enum lode_code lode_index_upload(struct lode_index *ix, struct lode_err *err)
+{
+    return ix->gpu ? lode_gpu_refresh(ix->gpu, err) : LODE_OK;
+}
+
 /* --- views --- */
+static void take_resident(struct lode_index_view *v)
+{
+    struct lode_mark mark;
+    if (!v->ix->gpu || !v->generation) return;
+    v->resident = lode_resident_take(v->ix->gpu, &v->c, v->generation->number, &mark);
+    if (!v->resident) return;
+    v->resident_end = mark.slot_end;
+    v->resident_rows = mark.rows;
+    v->facts.device = v->ix->opts.device->name;
+    v->facts.device_rows = mark.rows;
+    v->facts.device_least = v->ix->opts.device_least;
+}
+
 enum lode_code lode_index_acquire(struct lode_index *ix, const struct lode_rtxn *txn,
                                   const struct lode_collection *c, struct lode_index_view **out,
                                   struct lode_err *err)
@@ -99,6 +121,7 @@ enum lode_code lode_index_acquire(struct lode_index *ix, const struct lode_rtxn 
         v->facts.why_none = NULL;
     }
     v->facts.delta = v->facts.live - v->facts.covered;
+    take_resident(v);
     *out = v;
     return LODE_OK;
 }
@@ -106,6 +129,7 @@ enum lode_code lode_index_acquire(struct lode_index *ix, const struct lode_rtxn 
 void lode_index_drop(struct lode_index_view *view)
 {
     if (!view) return;
+    lode_resident_drop(view->resident);
     lode_generation_drop(view->generation);
     lode_live_set_drop(view->live);
     lode_free(view);
@@ -175,14 +199,40 @@ static void abandon_segment(struct lode_index_view *v, const char *reason)
     v->facts.why_none = "damaged: rebuilding";
 }
 
+/* The device's part of an exact answer into *top: the slots below resident_end. */
+static enum lode_code search_device(struct lode_index_view *v, const struct lode_segment_query *q,
+                                    const struct lode_bitmap *slots, struct lode_topk *top,
+                                    struct lode_segment_stats *stats, bool *served,
+                                    struct lode_err *err)
+{
+    const uint64_t candidates = q->allow ? lode_bitmap_count(q->allow) : v->facts.live;
+    *served = false;
+    if (!v->resident || !q->exact || !lode_index_on_device(&v->facts, candidates, q->k))
+        return LODE_OK;
+    struct row_source source = {.view = v};
+    const struct lode_rows rows = {store_row, &source};
+    const struct lode_gpu_query device = {
+        .resident = v->resident,
+        .mark = {.slot_end = v->resident_end, .rows = v->resident_rows},
+        .c = &v->c,
+        .query = q,
+        .slots = slots,
+        .live_lsn = q->allow ? 0 : v->live->lsn,
+        .rows = &rows};
+    return lode_gpu_search(&device, top, stats, served, err);
+}
+
 static enum lode_code search_both(struct lode_index_view *v, const struct lode_segment_query *q,
                                   struct lode_topk *top, struct lode_segment_hit *hits,
                                   struct lode_segment_stats *stats, struct lode_err *err)
 {
     const struct lode_bitmap *slots = q->allow ? q->allow : v->live->slots;
     size_t count = 0;
-    bool damaged = false;
+    bool damaged = false, served;
     struct lode_err fault = LODE_ERR_INIT;
+    LODE_TRY(search_device(v, q, slots, top, stats, &served, err));
+    if (served)
+        return lode_store_scan(v->txn, &v->c, slots, v->resident_end, q->vector, top, stats, err);
     if (v->generation && search_segment(v, q, hits, &count, stats, &damaged, &fault)) {
         *err = fault;
         return fault.code;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of the index share: index.c (views and searches), generations.c (open segments and
  * live bitmaps), generation_build.c (when and how one is made), builder.c (the server's thread),
- * store_scan.c (exact, off the store). */
+ * store_scan.c (exact, off the store), gpu*.c (exact, on a device). */
 #ifndef LODE_INDEXER_INDEX_INTERNAL_H
 #define LODE_INDEXER_INDEX_INTERNAL_H
 
@@ -41,6 +41,9 @@ struct lode_index_entry {
     unsigned failed_builds; /* in a row */
 };
 
+struct lode_gpu;      /* gpu.h */
+struct lode_resident; /* gpu.h */
+
 struct lode_index {
     struct lode_index_opts opts;
     char dir[LODE_INDEX_PATH]; /* DATA/index */
@@ -53,6 +56,7 @@ struct lode_index {
     pthread_t builder;
     struct lode_cancel cancel;
     struct lode_counter *builds, *build_failures, *damaged, *build_seconds; /* borrowed */
+    struct lode_gpu *gpu; /* owned; NULL: no device */
 };
 
 struct lode_index_view {
@@ -62,7 +66,10 @@ struct lode_index_view {
     struct lode_live_set *live;
     struct lode_generation *generation; /* NULL: everything is read from the store */
     struct lode_index_facts facts;
-    lode_slot covered_end; /* the segment covers [0, covered_end) */
+    lode_slot covered_end;          /* the segment covers [0, covered_end) */
+    struct lode_resident *resident; /* NULL: not on a device */
+    lode_slot resident_end;         /* the copy covers [0, resident_end) */
+    uint64_t resident_rows;
 };
 
 /* --- generations.c --- */

@@ -69,6 +69,7 @@ struct lode_segment_query {
 };
 struct lode_segment_stats { /* of one search */
     uint64_t scanned, refined, rescored, visited;
+    bool on_device; /* a device chose the rows (indexer/gpu.h) */
 };
 /* hits: room for k; best first, ties by slot. Any number of threads. */
 enum lode_code lode_segment_search(struct lode_segment *s, const struct lode_segment_query *q,

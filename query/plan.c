@@ -3,7 +3,8 @@
  *
  * Exact search costs one step a candidate; the graph costs about ef steps, each worth
  * LODE_GRAPH_STEP_ROWS candidates of the scan, and a filter that lets through one row in n makes it
- * walk n times as far. Both costs grow with the vector size alike, so it cancels out. */
+ * walk n times as far. Both costs grow with the vector size alike, so it cancels out. A device
+ * reads every row it has, whatever the filter, LODE_DEVICE_ROWS_RATIO of them in one's time. */
 #include <stdio.h>
 
 #include "query/query_internal.h"
@@ -23,12 +24,21 @@ static uint32_t ef_for(double recall_target, uint32_t k)
     return ef > LODE_EF_MAX ? LODE_EF_MAX : (uint32_t)ef;
 }
 
-static bool settle(struct lode_plan *plan, bool exact, bool filtered)
+const char *lode_plan_exact(const char *device, bool filtered)
 {
-    static const char *const names[2][2] = {{"hnsw", "filtered hnsw"},
-                                            {"exact scan", "filtered exact scan"}};
-    plan->method = names[exact][filtered];
-    if (exact) plan->ef = 0;
+    if (device) return filtered ? "filtered exact scan (cuda)" : "exact scan (cuda)";
+    return filtered ? "filtered exact scan" : "exact scan";
+}
+
+static bool settle(const struct plan_input *in, struct lode_plan *plan, bool exact)
+{
+    const bool on_device = lode_index_on_device(&in->facts, in->candidates, in->k);
+    if (exact) {
+        plan->method = lode_plan_exact(on_device ? in->facts.device : NULL, in->filtered);
+        plan->ef = 0;
+    } else {
+        plan->method = in->filtered ? "filtered hnsw" : "hnsw";
+    }
     return exact;
 }
 
@@ -57,27 +67,34 @@ static bool forced(const struct plan_input *in, struct lode_plan *plan)
 bool lode_plan_choose(const struct plan_input *in, struct lode_plan *plan)
 {
     plan->candidates = in->candidates;
-    if (forced(in, plan)) return settle(plan, true, in->filtered);
+    if (forced(in, plan)) return settle(in, plan, true);
     uint32_t ef = in->ef ? in->ef : ef_for(in->recall_target, in->k);
     if (ef < in->k) ef = in->k > LODE_EF_MAX ? LODE_EF_MAX : in->k;
     plan->ef = ef;
     if (in->mode == LODE_SEARCH_ANN) {
         WHY("asked for");
-        return settle(plan, false, in->filtered);
+        return settle(in, plan, false);
     }
     const double share = (double)in->candidates / (double)in->facts.live;
     const double even = (double)LODE_GRAPH_STEP_ROWS * (double)ef / share;
     const unsigned long long n = (unsigned long long)in->candidates;
     if (in->candidates <= LODE_EXACT_ROWS_MIN || (double)in->candidates <= even) {
         WHY("%llu candidates cost less to scan than to find in the graph", n);
-        return settle(plan, true, in->filtered);
+        return settle(in, plan, true);
+    }
+    if (lode_index_on_device(&in->facts, in->candidates, in->k) &&
+        (double)in->facts.device_rows <= even * LODE_DEVICE_ROWS_RATIO) {
+        WHY("%llu rows on the device (%s) cost less to scan than %llu candidates to find in the "
+            "graph",
+            (unsigned long long)in->facts.device_rows, in->facts.device, n);
+        return settle(in, plan, true);
     }
     if (share * 100 < LODE_GRAPH_SHARE_MIN) {
         WHY("the filter leaves %.2g %% of the points: too few for a walk through the graph",
             share * 100);
-        return settle(plan, true, in->filtered);
+        return settle(in, plan, true);
     }
     WHY("%llu candidates, over the break-even of %.0f; ef %u for a recall of %.3g", n,
         even > LODE_EXACT_ROWS_MIN ? even : LODE_EXACT_ROWS_MIN, ef, in->recall_target);
-    return settle(plan, false, in->filtered);
+    return settle(in, plan, false);
 }

@@ -18,6 +18,9 @@ struct plan_input {
 /* Fills method, why, candidates and ef of plan; true: exact. Pure. */
 bool lode_plan_choose(const struct plan_input *in, struct lode_plan *plan);
 
+/* The name of an exact search's method; device: NULL when the processor did it. Static. */
+const char *lode_plan_exact(const char *device, bool filtered);
+
 /* --- sentence.c --- */
 struct query_terms { /* folded words of a query; borrow their text from the arena */
     struct lode_str words[LODE_QUERY_TERMS_MAX];

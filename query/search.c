@@ -2,6 +2,8 @@
 /* One search: check -> vector -> filter -> plan -> scan or walk -> pick -> fetch. A text is
  * embedded before the transaction that searches begins, so that no transaction waits for the model;
  * all the rest happens in that one transaction, which ends with the call. */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/map.h"
 #include "query/query_internal.h"
@@ -212,6 +214,18 @@ static enum lode_code plan(struct search *x, bool *exact, struct lode_err *err)
     return in_time(x, err);
 }
 
+/* The device may have left the search to the processor after all. */
+static void note_who_scanned(struct search *x, bool on_device)
+{
+    struct lode_index_facts facts;
+    struct lode_plan *plan = &x->out->plan;
+    lode_index_facts(x->view, &facts);
+    const bool planned = strstr(plan->method, "(") != NULL;
+    plan->method = lode_plan_exact(on_device ? facts.device : NULL, x->req->filter != NULL);
+    if (planned && !on_device)
+        snprintf(plan->why, sizeof plan->why, "the device could not serve it: see the log");
+}
+
 static enum lode_code retrieve(struct search *x, bool exact, uint32_t k, struct lode_err *err)
 {
     const uint32_t ef = x->out->plan.ef < k && !exact ? k : x->out->plan.ef;
@@ -221,6 +235,7 @@ static enum lode_code retrieve(struct search *x, bool exact, uint32_t k, struct 
     x->hits = lode_arena_alloc(x->arena, k, sizeof *x->hits);
     if (!x->hits) return nomem(err);
     LODE_TRY(lode_index_search(x->view, &q, x->hits, &x->count, &stats, err));
+    if (exact) note_who_scanned(x, stats.on_device);
     x->out->plan.stats.scanned += stats.scanned;
     x->out->plan.stats.refined += stats.refined;
     x->out->plan.stats.rescored += stats.rescored;

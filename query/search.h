@@ -58,7 +58,7 @@ struct lode_hit { /* all in the arena */
         sentence_end; /* of the best matching sentence in text; equal when not worked out */
 };
 struct lode_plan {      /* for --explain and the "lode" object of replies */
-    const char *method; /* "exact scan", "hnsw", "filtered exact scan", ... static */
+    const char *method; /* "exact scan", "hnsw", "filtered exact scan (cuda)", ... static */
     char why[160];
     uint64_t candidates; /* live points that passed the filter */
     uint64_t delta;      /* of these, scanned behind the segment */

@@ -3,6 +3,7 @@
 #include "encoder/cuda/module.h"
 
 #include "encoder/cuda/cuda_internal.h"
+#include "encoder/cuda/scan_host.h"
 
 #ifndef LODE_CUDA_BUILD
 #define LODE_CUDA_BUILD "CUDA"
@@ -12,7 +13,7 @@ static const struct lode_cuda_module module = {.abi = LODE_CUDA_MODULE_ABI,
                                                .build = LODE_CUDA_BUILD,
                                                .probe = lode_cuda_probe,
                                                .encoder = &lode_cuda_backend,
-                                               .device = NULL};
+                                               .device = &lode_cuda_device_ops};
 
 __attribute__((visibility("default"))) const struct lode_cuda_module *lode_cuda_module(void)
 {

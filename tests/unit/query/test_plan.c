@@ -43,6 +43,32 @@ static void large_collections_walk_the_graph_and_small_ones_scan(void **state)
     assert_string_equal(plan.method, "exact scan");
 }
 
+static void a_device_scans_what_it_scans_sooner_than_a_walk_finds(void **state)
+{
+    struct plan_input in = million();
+    struct lode_plan plan;
+    (void)state;
+    in.candidates = in.facts.live = in.facts.device_rows = 200000;
+    assert_false(choose(&in, &plan));
+    in.facts.device = "cuda";
+    assert_true(choose(&in, &plan));
+    assert_string_equal(plan.method, "exact scan (cuda)");
+    assert_non_null(strstr(plan.why, "200000 rows on the device (cuda)"));
+    in.candidates = in.facts.live = in.facts.device_rows = 1000000;
+    assert_false(choose(&in, &plan)); /* the graph is still sooner */
+    in.mode = LODE_SEARCH_EXACT;
+    in.filtered = true;
+    assert_true(choose(&in, &plan));
+    assert_string_equal(plan.method, "filtered exact scan (cuda)");
+    in.candidates = 5000; /* the device would read all rows for them */
+    assert_true(choose(&in, &plan));
+    assert_string_equal(plan.method, "filtered exact scan");
+    in.candidates = 1000000;
+    in.facts.device_least = 2000000;
+    assert_true(choose(&in, &plan));
+    assert_string_equal(plan.method, "filtered exact scan");
+}
+
 static void what_was_asked_for_is_done(void **state)
 {
     struct plan_input in = million();
@@ -165,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_collections_walk_the_graph_and_small_ones_scan),
+        cmocka_unit_test(a_device_scans_what_it_scans_sooner_than_a_walk_finds),
         cmocka_unit_test(what_was_asked_for_is_done),
         cmocka_unit_test(without_a_graph_the_scan_says_why),
         cmocka_unit_test(strict_filters_scan_and_loose_ones_walk),
