@@ -26,6 +26,7 @@ HOMES = {
     'cuda': ('encoder/cuda/', 'tests/gpu/'),
     'cublas': ('encoder/cuda/', 'tests/gpu/'),
     'lode_ptx.cuh': ('encoder/cuda/', 'tests/gpu/'),  # ours; a fake device has its own of the same name
+    'sanitizer/': ('tests/',),
     'cjson/': ('base/json.c',),
     'roaring/': ('base/bitmap.c',),
     'openssl/': ('base/digest.c',),
@@ -44,14 +45,14 @@ SYSTEM = set('''
 assert.h ctype.h errno.h fenv.h float.h inttypes.h limits.h locale.h math.h setjmp.h signal.h stdarg.h stdatomic.h
 stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h strings.h time.h uchar.h wchar.h
 arpa/inet.h dirent.h dlfcn.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h malloc.h netdb.h netinet/in.h
-netinet/tcp.h poll.h pthread.h sched.h semaphore.h spawn.h syslog.h termios.h unistd.h utime.h
+netinet/tcp.h poll.h pthread.h sched.h semaphore.h spawn.h syslog.h termios.h ucontext.h unistd.h utime.h
 sys/auxv.h sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/mount.h sys/prctl.h sys/random.h
 sys/resource.h
 sys/select.h sys/sendfile.h sys/signalfd.h sys/socket.h sys/stat.h sys/statfs.h sys/statvfs.h sys/syscall.h
 sys/sysinfo.h sys/time.h sys/timerfd.h sys/types.h sys/uio.h sys/un.h sys/utsname.h sys/wait.h
 cpuid.h immintrin.h nmmintrin.h x86intrin.h arm_neon.h
-algorithm atomic cmath cstdarg cstddef cstdint cstdio cstdlib cstring exception limits memory mutex new queue
-stdexcept string unordered_map utility vector
+algorithm atomic cmath condition_variable cstdarg cstddef cstdint cstdio cstdlib cstring deque exception functional
+limits map memory mutex new queue set stdexcept string thread type_traits unordered_map utility vector
 '''.split())
 
 BANNED = {  # call: what to use instead
