@@ -40,10 +40,14 @@ enum {
     LODE_QUERY_RUN_MS = 60,    /* of one run, if no single text takes longer: what those wait who */
     LODE_INGEST_RUN_MS = 100,  /* come after it began; how soon a deadline or a cancel is seen */
     LODE_RUN_TEXTS_MAX = 1024, /* joined in one run */
-    LODE_QUERY_WAITING_MAX = 16384, /* tokens: one or two seconds of work; who comes then is told
+    LODE_RUN_TEXTS_DEVICE_MAX = 4096, /* the same where a run is one piece: short texts that keep a
+                                         GPU busy for some milliseconds */
+    LODE_QUERY_WAITING_MAX = 16384,   /* tokens: one or two seconds of work; who comes then is told
                                        when to come back */
     LODE_INGEST_CALLS_MAX = 16, /* calls of clients: half of the fewest HTTP workers, so that bulk
                                    requests never hold all of them */
+    LODE_INGEST_CALLS_DEVICE_MAX = 2048, /* the same on a GPU, which needs a thousand short requests
+                                            at once to be busy */
     LODE_INGEST_NICE = 10, /* of ingest threads, a server's and a command's: against queries that
                               want all of the processors they get a tenth. At 5 a query's p99 was
                               five times idle beside an indexing command; at 10 it is twice */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Joins concurrent callers of one lane into runs. Callers queue their tokenised texts and sleep;
- * one of them at a time leads: it takes what waits, up to a bound in milliseconds, runs it as one
- * batch, wakes those whose texts are done, and hands on when its own are. So a lone caller never
- * changes threads, there is no waiting window, and batches grow by themselves while the threads are
- * busy. A lane may have a thread of its own that leads instead (lane.c). */
+ * as many as the device takes runs at once lead: a leader takes what waits, up to a bound in
+ * milliseconds, runs it as one batch, wakes those whose texts are done, and leaves when its own
+ * are. Whoever is awake while texts wait and a run is free leads; who ends a run or leaves then
+ * wakes a sleeper, the first of the queue if it can. So a lone caller never changes threads, there
+ * is no waiting window, and batches grow by themselves while the threads are busy. A lane may have
+ * threads of its own that lead instead (lane.c). */
 #ifndef LODE_ENCODER_BATCHER_H
 #define LODE_ENCODER_BATCHER_H
 
@@ -25,9 +27,11 @@ struct lode_call {
     /* the batcher's own: */
     struct lode_call *next, *prev;
     pthread_cond_t wake;
-    size_t taken, running; /* texts handed to runs so far; of these, in the one under way */
+    size_t taken, running; /* texts handed to runs so far; of these, in runs under way */
     uint64_t queued_ns;
-    bool leads, finished;
+    bool queued; /* on the list */
+    bool asleep; /* and nobody has woken it to lead */
+    bool finished;
     enum lode_code rc;
     struct lode_err err;
 };
@@ -44,13 +48,23 @@ struct lode_batcher_metrics { /* borrowed; all NULL without a registry */
 struct lode_batcher_opts {
     lode_run_fn run;
     void *arg;
-    unsigned threads;   /* that a run keeps busy */
+    unsigned runs;      /* at once, at least 1 */
+    unsigned threads;   /* that take pieces of a run; 1: it is not cut, or by one thread */
     unsigned run_ms;    /* a run is cut to take no longer, if no single text does */
+    size_t run_min;     /* tokens that a run may hold however slow the device seems */
+    size_t run_max;     /* and at most, if no single text has more */
+    size_t texts_max;   /* of a run */
     size_t waiting_max; /* tokens; more callers are refused */
     unsigned calls_max; /* callers at once; more are refused */
-    bool served;        /* a thread calls lode_batcher_serve; callers do not lead */
+    bool served;        /* threads call lode_batcher_serve; callers do not lead */
     struct lode_metrics *metrics;
     const char *lane; /* label of the metrics */
+};
+
+struct lode_batcher_slot { /* of one run; its leader's while count > 0 */
+    struct lode_batch_text **texts;
+    struct lode_call **calls; /* texts[i] is of calls[i]; equal ones stand together */
+    size_t count;             /* 0: free */
 };
 
 struct lode_batcher {
@@ -58,12 +72,17 @@ struct lode_batcher {
     pthread_mutex_t lock;           /* guards all below, and the batcher's fields of queued calls */
     pthread_cond_t work;            /* served: something waits, or stop */
     struct lode_call *first, *last; /* with texts that no run has taken */
-    size_t waiting;                 /* tokens of these texts */
+    size_t waiting;                 /* tokens of these texts, and of those put back after a run */
     unsigned calls;                 /* admitted and not yet left */
-    bool leading;                   /* somebody runs, or has been woken to */
+    unsigned running;               /* runs under way */
     bool stop;
-    double rate;                    /* tokens a second of recent runs; 0: none yet */
-    struct lode_batch_text **batch; /* room for LODE_RUN_TEXTS_MAX; the leader's */
+    /* What the lane reaches, all its runs together: tokens a second of the time in which any was
+     * under way. 0: none yet. The averages it is made of: of a run, and of the time since its start
+     * or the end of the run that ended before it, whichever is later. */
+    double rate, run_tokens, run_seconds;
+    uint64_t ended_ns; /* the last run that ended */
+    struct lode_batcher_slot *slots;
+    unsigned slot_count; /* opts.runs when it was opened */
     struct lode_batcher_metrics metrics;
 };
 
@@ -82,7 +101,7 @@ void lode_batcher_leave(struct lode_batcher *b);
 enum lode_code lode_batcher_submit(struct lode_batcher *b, struct lode_call *call,
                                    struct lode_err *err);
 
-/* Leads until lode_batcher_stop. */
+/* Leads until lode_batcher_stop. As many threads as opts.runs. */
 void lode_batcher_serve(struct lode_batcher *b);
 void lode_batcher_stop(struct lode_batcher *b); /* no call may be under way */
 

@@ -132,7 +132,7 @@ static enum lode_code open_lanes(struct lode_encoder *enc, const struct lode_enc
     LODE_TRY(lode_lane_open(&enc->lanes[LODE_LANE_QUERY], enc->ops, enc->backend, &enc->model, opts,
                             err));
     return lode_lane_open_ingest(&enc->lanes[LODE_LANE_INGEST], enc->ops, backend, &enc->model,
-                                 opts, err);
+                                 enc->dir.window, opts, err);
 }
 
 enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lode_encoder **out,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A lane: a batcher, and the threads and scratch that compute its runs; the weights are shared. The
- * ingest lane has a thread of its own that leads, and all its threads have a lower priority: when a
- * query comes, the kernel takes the processors from them at once, in the middle of a batch, and
- * gives them what queries leave over. */
+ * ingest lane has threads of its own that lead, one for each run that may be under way, and all its
+ * threads have a lower priority: when a query comes, the kernel takes the processors from them at
+ * once, in the middle of a batch, and gives them what queries leave over. */
 #ifndef LODE_ENCODER_LANE_H
 #define LODE_ENCODER_LANE_H
 
@@ -19,7 +19,10 @@ struct lode_lane_state {
     /* ingest only: */
     const struct lode_backend_opts *backend_opts; /* read until it is open */
     const struct lode_encoder_opts *opts;         /* the same */
-    pthread_t thread;
+    uint32_t window;                              /* tokens of a text, at most */
+    pthread_t thread;                             /* opens the backend, then serves with */
+    pthread_t *helpers;                           /* these, which it starts and joins */
+    unsigned helper_count;
     bool threaded; /* the thread is to be joined */
     pthread_mutex_t lock;
     pthread_cond_t started;
@@ -32,13 +35,14 @@ struct lode_lane_state {
 enum lode_code lode_lane_open(struct lode_lane_state *lane, const struct lode_backend_ops *ops,
                               struct lode_backend *backend, const struct lode_bert *model,
                               const struct lode_encoder_opts *opts, struct lode_err *err);
-/* Runs on a backend of its own, with the same weights. */
+/* Runs on a backend of its own, with the same weights, which makes way for the other lane's.
+ * window: tokens of a text, at most. */
 enum lode_code lode_lane_open_ingest(struct lode_lane_state *lane,
                                      const struct lode_backend_ops *ops,
                                      const struct lode_backend_opts *backend,
-                                     const struct lode_bert *model,
+                                     const struct lode_bert *model, uint32_t window,
                                      const struct lode_encoder_opts *opts, struct lode_err *err);
-void lode_lane_close(
-    struct lode_lane_state *lane); /* a zeroed one is fine; no call may be running */
+/* A zeroed one is fine; no call may be running. */
+void lode_lane_close(struct lode_lane_state *lane);
 
 #endif

@@ -2,172 +2,8 @@
 /* The batcher, with a run that the test opens and closes: joining, order, turns, bounds in time,
  * deadlines, cancelling, a full queue, failures. And how texts are packed into pieces. */
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/limits.h"
-#include "encoder/batcher.h"
-
-enum { THREADS = 2, RUNS_MAX = 256, TEXTS_MAX = 64, LEAST = LODE_ENCODE_RUN_MIN * THREADS };
-
-/* --- a run under the test's control: each waits for a ticket --- */
-
-struct bench {
-    struct lode_batcher batcher;
-    pthread_mutex_t lock;
-    pthread_cond_t moved;
-    unsigned tickets;                         /* runs that may pass; UINT32_MAX: all */
-    unsigned runs, begun;                     /* ended, begun */
-    size_t texts[RUNS_MAX], tokens[RUNS_MAX]; /* of each run */
-    uint32_t first_id[RUNS_MAX];              /* of its first text */
-    pthread_t thread[RUNS_MAX];
-    enum lode_code rc; /* what runs return */
-};
-
-static enum lode_code compute(void *arg, struct lode_batch_text *const *texts, size_t count,
-                              struct lode_err *err)
-{
-    struct bench *t = arg;
-    pthread_mutex_lock(&t->lock);
-    const unsigned run = t->begun++ % RUNS_MAX;
-    t->texts[run] = count;
-    t->first_id[run] = texts[0]->ids[0];
-    t->thread[run] = pthread_self();
-    t->tokens[run] = 0;
-    for (size_t i = 0; i < count; i++) t->tokens[run] += texts[i]->count;
-    pthread_cond_broadcast(&t->moved);
-    while (t->tickets == 0) pthread_cond_wait(&t->moved, &t->lock);
-    if (t->tickets != UINT32_MAX) t->tickets--;
-    t->runs++;
-    const enum lode_code rc = t->rc;
-    pthread_mutex_unlock(&t->lock);
-    for (size_t i = 0; i < count; i++) {
-        texts[i]->out[0] = (float)texts[i]->ids[0];
-        texts[i]->bad = texts[i]->ids[0] == 666;
-    }
-    return rc ? lode_fail(err, rc, "the run failed") : LODE_OK;
-}
-
-static void open_bench(struct bench *t, struct lode_batcher_opts opts)
-{
-    struct lode_err err = LODE_ERR_INIT;
-    *t = (struct bench){.rc = LODE_OK};
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->moved, NULL);
-    opts.run = compute;
-    opts.arg = t;
-    opts.threads = THREADS;
-    opts.lane = "test";
-    if (!opts.run_ms) opts.run_ms = 20;
-    if (!opts.waiting_max) opts.waiting_max = SIZE_MAX;
-    if (!opts.calls_max) opts.calls_max = 1000;
-    assert_int_equal(lode_batcher_init(&t->batcher, &opts, &err), LODE_OK);
-}
-
-static void close_bench(struct bench *t)
-{
-    lode_batcher_release(&t->batcher);
-    pthread_cond_destroy(&t->moved);
-    pthread_mutex_destroy(&t->lock);
-}
-
-static void let_pass(struct bench *t, unsigned runs)
-{
-    pthread_mutex_lock(&t->lock);
-    t->tickets = runs;
-    pthread_cond_broadcast(&t->moved);
-    pthread_mutex_unlock(&t->lock);
-}
-
-static void wait_begun(struct bench *t, unsigned runs)
-{
-    pthread_mutex_lock(&t->lock);
-    while (t->begun < runs) pthread_cond_wait(&t->moved, &t->lock);
-    pthread_mutex_unlock(&t->lock);
-}
-
-/* Until so many tokens wait in the queue. */
-static void wait_queued(struct bench *t, size_t tokens)
-{
-    for (bool there = false; !there; sched_yield()) {
-        pthread_mutex_lock(&t->batcher.lock);
-        there = t->batcher.waiting == tokens;
-        pthread_mutex_unlock(&t->batcher.lock);
-    }
-}
-
-/* --- callers --- */
-
-struct caller {
-    struct bench *t;
-    uint32_t id, tokens; /* of each of its texts; the first token is id */
-    size_t count;
-    struct lode_cancel *cancel;
-    uint64_t deadline_ns;
-    enum lode_code rc;
-    struct lode_err err;
-    bool wrong, bad;
-    pthread_t thread;
-};
-
-static void *call(void *arg)
-{
-    struct caller *c = arg;
-    struct lode_batch_text texts[TEXTS_MAX];
-    uint32_t ids[512];
-    float out[TEXTS_MAX] = {0};
-    for (size_t i = 0; i < 512; i++) ids[i] = c->id;
-    for (size_t i = 0; i < c->count; i++)
-        texts[i] = (struct lode_batch_text){
-            .ids = ids, .count = c->tokens, .index = (uint32_t)i, .out = &out[i]};
-    struct lode_call k = {
-        .texts = texts, .count = c->count, .cancel = c->cancel, .deadline_ns = c->deadline_ns};
-    c->err = LODE_ERR_INIT;
-    c->rc = lode_batcher_submit(&c->t->batcher, &k, &c->err);
-    for (size_t i = 0; i < c->count && !c->rc; i++) {
-        c->bad = c->bad || texts[i].bad;
-        if (out[i] != (float)c->id) c->wrong = true;
-    }
-    return NULL;
-}
-
-static void start(struct caller *c)
-{
-    assert_int_equal(pthread_create(&c->thread, NULL, call, c), 0);
-}
-
-static void end(struct caller *c, enum lode_code rc)
-{
-    pthread_join(c->thread, NULL);
-    assert_int_equal(c->rc, rc);
-    assert_false(c->wrong);
-}
-
-/* c[0] holds the run; the others wait behind it, in their order. */
-static void start_in_order(struct bench *t, struct caller *c, size_t count)
-{
-    size_t waiting = 0;
-    start(&c[0]);
-    wait_begun(t, 1);
-    pthread_mutex_lock(&t->batcher.lock);
-    waiting = t->batcher.waiting;
-    pthread_mutex_unlock(&t->batcher.lock);
-    for (size_t i = 1; i < count; i++) {
-        waiting += c[i].count * c[i].tokens;
-        start(&c[i]);
-        wait_queued(t, waiting);
-    }
-}
-
+#include "batcher_fixture.h"
 static void callers_that_come_during_a_run_are_joined_in_the_next(void **state)
 {
     struct bench t;
@@ -202,12 +38,6 @@ static void a_lone_caller_runs_on_its_own_thread_and_hands_on_to_a_waiting_one(v
     assert_true(pthread_equal(t.thread[0], first));
     assert_true(pthread_equal(t.thread[1], second));
     close_bench(&t);
-}
-
-static void *serve(void *arg)
-{
-    lode_batcher_serve(arg);
-    return NULL;
 }
 
 static void a_served_lane_runs_on_its_own_thread(void **state)
@@ -429,36 +259,6 @@ static void a_bad_text_is_its_own_callers_affair(void **state)
     close_bench(&t);
 }
 
-enum { STORM_THREADS = 8, STORM_CALLS = 300 };
-
-static void *storm(void *arg)
-{
-    struct caller *c = arg;
-    for (uint32_t i = 0; i < STORM_CALLS; i++) {
-        c->tokens = 1 + (c->id * 31 + i * 7) % 200;
-        c->count = 1 + (c->id + i) % 20;
-        call(c);
-        if (c->rc) return NULL;
-    }
-    return NULL;
-}
-
-static void many_callers_get_all_their_own(void **state)
-{
-    struct bench t;
-    struct caller c[STORM_THREADS];
-    (void)state;
-    open_bench(&t, (struct lode_batcher_opts){0});
-    let_pass(&t, UINT32_MAX);
-    for (uint32_t i = 0; i < STORM_THREADS; i++) {
-        c[i] = (struct caller){.t = &t, .id = i + 1};
-        assert_int_equal(pthread_create(&c[i].thread, NULL, storm, &c[i]), 0);
-    }
-    for (size_t i = 0; i < STORM_THREADS; i++) end(&c[i], LODE_OK);
-    assert_int_equal(t.batcher.waiting, 0);
-    close_bench(&t);
-}
-
 /* --- packing --- */
 
 enum { PACK_MAX = 200 };
@@ -568,7 +368,6 @@ int main(void)
         cmocka_unit_test(too_many_callers_at_once_are_refused),
         cmocka_unit_test(a_failed_run_reaches_every_joined_caller_and_no_other),
         cmocka_unit_test(a_bad_text_is_its_own_callers_affair),
-        cmocka_unit_test(many_callers_get_all_their_own),
         cmocka_unit_test(pieces_are_about_equal_and_keep_all_threads_busy),
         cmocka_unit_test(few_tokens_or_one_long_text_among_short_ones_are_shared_by_a_team),
         cmocka_unit_test(a_row_that_is_not_finite_marks_its_text_alone),
