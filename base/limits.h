@@ -103,6 +103,7 @@ enum {
         512 << 20, /* bytes of one request's working memory; far above what a full body needs */
     LODE_QUERY_LANE_TEXTS = 8,  /* texts; a larger embeddings request goes with the ingest lane, so
                                   that it does not hold up queries */
+    LODE_QUERY_LANE_TEXTS_GPU = 256, /* the same with a GPU: some ten milliseconds of one */
     LODE_TIMEOUT_DEFAULT = 300, /* seconds; clients and proxies have given up by then */
     LODE_TIMEOUT_MAX = 86400,   /* seconds of ?timeout= and --request-timeout: a day */
     LODE_JOB_WAIT_MS = 25000,   /* ms a request waits for its job; then 202 and the job's state */
@@ -132,7 +133,9 @@ enum {
     LODE_HTTP_LINGER_MS = 2000,     /* how long a refused client may go on sending unread */
     LODE_HTTP_SWEEP_MS = 500,       /* how often deadlines are looked at */
     LODE_HTTP_LOOPS_MAX = 16,       /* event loops; one moves some 50,000 requests/s */
-    LODE_HTTP_WORKERS_MAX = 256,    /* threads for handlers */
+    LODE_HTTP_WORKERS_MAX = 4096,   /* threads for handlers; each keeps some 20 KiB, waiting */
+    LODE_HTTP_WORKERS_GPU = 1088,   /* with a GPU, whose runs want texts by the thousand: 1,024 that
+                                       wait for it, and 64 for what needs no model */
     LODE_HTTP_QUEUE_MAX = 1024,  /* requests waiting for a worker; more get 503 with Retry-After */
     LODE_EMBED_BATCH_MAX = 2048, /* texts in one embeddings request (OpenAI's own bound) */
     LODE_EMBED_TEXT_MAX = 1 << 20, /* bytes of one text to embed; far beyond any window */

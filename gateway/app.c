@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Wires the layers together from the settings. The model is read on a thread of its own while the
  * store opens: a cold `lode query` waits for the slower of the two, not for both. */
+#include <string.h>
+
 #include "base/thread.h"
 #include "gateway/app.h"
 #include "storage/records.h"
@@ -37,6 +39,7 @@ static enum lode_code start_encoder(const struct lode_config *config, unsigned p
     load->opts.threads = load->config.threads;
     load->opts.ingest_nice = LODE_INGEST_NICE;
     load->opts.ingest_calls = load->config.bulk_requests;
+    load->opts.query_waiting = load->config.waiting_tokens;
     load->opts.dtype = load->config.dtype;
     load->opts.device = load->config.device;
     load->opts.cuda_module = load->config.cuda_module[0] ? load->config.cuda_module : NULL;
@@ -75,16 +78,23 @@ static enum lode_code open_store(struct lode_app *app, unsigned parts, struct lo
     return lode_index_open(&index, &app->index, err);
 }
 
-/* Without the cache it hands every call on, and leaves alone what another program has stored. */
+bool lode_app_on_gpu(const struct lode_app *app)
+{
+    return app->encoder && strncmp(lode_encoder_info(app->encoder)->device, "cuda", 4) == 0;
+}
+
+/* Without the cache it hands every call on, and leaves alone what another program has stored. With
+ * a GPU it stays in memory: computing takes less time than writing to disk. */
 static enum lode_code open_embedder(struct lode_app *app, unsigned parts, struct lode_err *err)
 {
     const uint64_t bytes = (uint64_t)app->config->embed_cache_mib * LODE_MIB;
     const bool cache = (parts & LODE_APP_CACHE) != 0;
-    const struct lode_embedder_opts opts = {.encoder = app->encoder,
-                                            .store = cache ? app->store : NULL,
-                                            .memory_bytes = cache ? (size_t)bytes : 0,
-                                            .store_bytes = bytes * LODE_EMBED_CACHE_ON_DISK,
-                                            .metrics = app->metrics};
+    const struct lode_embedder_opts opts = {
+        .encoder = app->encoder,
+        .store = cache ? app->store : NULL,
+        .memory_bytes = cache ? (size_t)bytes : 0,
+        .store_bytes = lode_app_on_gpu(app) ? 0 : bytes * LODE_EMBED_CACHE_ON_DISK,
+        .metrics = app->metrics};
     return app->encoder ? lode_embedder_open(&opts, &app->embedder, err) : LODE_OK;
 }
 

@@ -43,6 +43,8 @@ struct lode_app {
 enum lode_code lode_app_open(const struct lode_config *config, unsigned parts, struct lode_app *app,
                              struct lode_err *err);
 void lode_app_close(struct lode_app *app); /* may be called twice */
+/* Whether the model runs on a GPU, which wants far more texts at once than a processor. */
+bool lode_app_on_gpu(const struct lode_app *app);
 /* Whether the store holds any API key: without one, all on loopback are admin. */
 enum lode_code lode_app_has_keys(const struct lode_app *app, bool *out, struct lode_err *err);
 

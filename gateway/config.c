@@ -38,7 +38,15 @@ static const struct config_key keys[] = {
      FIELD(request_timeout), 0, LODE_TIMEOUT_MAX, NULL},
     {"bulk-requests", "LODE_BULK_REQUESTS",
      "bulk embedding requests served at once, others are told to come back; 0 = 16", KEY_NUMBER,
-     FIELD(bulk_requests), 0, 4096, NULL},
+     FIELD(bulk_requests), 0, LODE_HTTP_WORKERS_MAX, NULL},
+    {"waiting-tokens", "LODE_WAITING_TOKENS",
+     "tokens of texts that wait for the model, who comes then is told to come back; 0 = a second "
+     "or "
+     "two of work",
+     KEY_NUMBER, FIELD(waiting_tokens), 0, 1 << 30, NULL},
+    {"workers", "LODE_WORKERS",
+     "requests handled at once, others wait; 0 = by the processors, or 1,088 with a GPU",
+     KEY_NUMBER, FIELD(workers), 0, LODE_HTTP_WORKERS_MAX, NULL},
     {"dtype", "LODE_DTYPE",
      "number type of the encoder: auto, f32, bf16, int8 (cpu), f16, fp8 (cuda)", KEY_CHOICE,
      FIELD(dtype), 0, 0, "auto f32 bf16 f16 int8 fp8"},

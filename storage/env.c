@@ -20,7 +20,8 @@
 #include "storage/store_internal.h"
 
 enum {
-    READERS_MAX = 1024,       /* read transactions of all processes together; 64 bytes each */
+    READERS_MAX = 8192,       /* read transactions of all processes together; 64 bytes each. Every
+                                 worker of a server may have one (LODE_HTTP_WORKERS_MAX) */
     MAP_MIN_BYTES = 64 << 20, /* address space below which halving the map makes no sense */
     PEEK_MAP_BYTES = 1 << 20, /* LMDB raises it to the data there is */
     DATA_MODE = 0600,

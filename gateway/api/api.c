@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "gateway/api/api_internal.h"
 #include "gateway/mw/auth.h"
@@ -74,15 +75,20 @@ static enum lode_code check_address(const struct lode_api *api, const char *host
 enum lode_code lode_api_start(const struct lode_api_opts *opts, struct lode_api **out,
                               struct lode_err *err)
 {
+    const bool on_gpu = lode_app_on_gpu(opts->app);
     struct lode_api *api = lode_calloc(1, sizeof *api);
     if (!api) return lode_fail_nomem(err, sizeof *api, "the gateway");
     api->app = opts->app;
     api->started_ns = lode_now_ns();
     api->loopback = host_is_loopback(opts->host);
+    api->query_lane_texts = on_gpu ? LODE_QUERY_LANE_TEXTS_GPU : LODE_QUERY_LANE_TEXTS;
     enum lode_code rc = check_address(api, opts->host, err);
     if (rc) goto done;
     const struct lode_http_opts http = {.address = opts->host,
                                         .port = opts->port,
+                                        .workers = opts->workers ? opts->workers
+                                                   : on_gpu      ? LODE_HTTP_WORKERS_GPU
+                                                                 : 0,
                                         .routes = lode_api_routes,
                                         .app = api,
                                         .authenticate = authenticate,

@@ -14,6 +14,7 @@ struct lode_api_opts {
     const char *host;   /* an address; other than loopback only when the store holds a key */
     unsigned port;      /* 0 = any free one */
     unsigned timeout_s; /* of a request that waits for the model; 0 = none */
+    unsigned workers;   /* requests handled at once; 0 = what suits the processors and the device */
 };
 
 /* LODE_EFORBIDDEN: host is not a loopback address and there is no API key yet (the message says how

@@ -15,6 +15,7 @@ struct lode_api {
     struct lode_http *http;
     uint64_t started_ns;
     bool loopback;
+    size_t query_lane_texts; /* of an embeddings request that goes with the query lane, at most */
 };
 static inline const struct lode_api *lode_api_of(const struct lode_request *req)
 {

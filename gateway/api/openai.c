@@ -107,7 +107,7 @@ static enum lode_code embed(const struct lode_request *req, const struct lode_jv
     e->reports = lode_arena_alloc(&e->arena, e->count, sizeof *e->reports);
     if (!e->vectors || !e->reports)
         return lode_fail_nomem(err, e->count * dim * sizeof *e->vectors, "the embeddings");
-    opts.lane = e->count > LODE_QUERY_LANE_TEXTS ? LODE_LANE_INGEST : LODE_LANE_QUERY;
+    opts.lane = e->count > api->query_lane_texts ? LODE_LANE_INGEST : LODE_LANE_QUERY;
     opts.cancel = req->gone;
     opts.deadline_ns = req->deadline_ns; /* OpenAI has no ?timeout= */
     return lode_embedder_embed(api->app->embedder, e->texts, e->count, &opts, LODE_KEEP_LASTING,

@@ -15,6 +15,8 @@ static const struct cli_flag flags[] = {
     CLI_ENCODER_FLAGS,
     {"request-timeout", 0, "S", "seconds until a request is given up (300; 0: never)"},
     {"bulk-requests", 0, "N", "bulk embedding requests at once (16); others get 429"},
+    {"waiting-tokens", 0, "N", "tokens that may wait for the model (1-2 s of work); then 429"},
+    {"workers", 0, "N", "requests handled at once (by the processors; with a GPU 1,088)"},
     {"embed-cache", 0, "MIB",
      "memory for vectors of texts (64), and 4 times as much on disk; 0: none"},
     {NULL, 0, NULL, NULL}};
@@ -47,7 +49,8 @@ static int serve_with(struct cli *cli, struct lode_app *app, const struct lode_c
     const struct lode_api_opts opts = {.app = app,
                                        .host = cli->config.host,
                                        .port = cli->config.port,
-                                       .timeout_s = cli->config.request_timeout};
+                                       .timeout_s = cli->config.request_timeout,
+                                       .workers = cli->config.workers};
     if (lode_api_start(&opts, &api, &err)) {
         lode_cli_fail(&err);
         return CLI_DATA;
