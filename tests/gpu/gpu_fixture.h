@@ -27,7 +27,7 @@ enum { TYPES = 3 };
 /* Of one rounding to the type, relative. */
 static inline double rounding_of(enum lode_element type)
 {
-    return type == LODE_ELEMENT_F32 ? 0x1p-24 : type == LODE_ELEMENT_BF16 ? 0x1p-9 : 0x1p-11;
+    return type == LODE_ELEMENT_F32 ? 0x1p-24 : type == LODE_ELEMENT_BF16 ? 0x1p-8 : 0x1p-11;
 }
 
 static inline uint32_t next_random(uint32_t *state)
