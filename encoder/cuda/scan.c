@@ -213,18 +213,26 @@ static bool overflowed(const struct batch *b)
     return false;
 }
 
-/* Empties the lists but keeps the floors, and reads everything once more. */
-static enum lode_code run_again(const struct batch *b, struct lode_err *err)
+/* Empties the lists, here and there, but keeps the floors. */
+static enum lode_code empty_lists(const struct batch *b, struct lode_err *err)
 {
     struct lode_device *d = b->table->device;
     struct lode_scan_head *head = &d->host->head;
     for (uint32_t i = 0; i < b->count; i++) head->queries[i].count = head->queries[i].overflow = 0;
     head->out_total = 0;
-    LODE_TRY(lode_scan_check(
+    return lode_scan_check(
         d, cudaMemcpyAsync(&d->block->head, head, sizeof(*head), cudaMemcpyHostToDevice, d->scans),
-        "a query's upload", err));
-    LODE_TRY(run_level(b, (struct level){1, 0}, true, err));
-    return fetch(d, err);
+        "a query's upload", err);
+}
+
+/* All rows once. */
+static enum lode_code run_pass(const struct batch *b, struct lode_err *err)
+{
+    struct level levels[LEVELS];
+    const uint32_t tiles = (b->rows + LODE_SCAN_TILE - 1) / LODE_SCAN_TILE;
+    const unsigned count = plan_levels(tiles, b->cap, levels);
+    for (unsigned i = 0; i < count; i++) LODE_TRY(run_level(b, levels[i], i + 1 == count, err));
+    return fetch(b->table->device, err);
 }
 
 /* Appends what the launch found to d->found; found_count and served of the queries. */
@@ -258,14 +266,13 @@ static enum lode_code collect(const struct batch *b, size_t *total, struct lode_
 static enum lode_code run_batch(const struct batch *b, const uint32_t *places, size_t *total,
                                 unsigned *passes, struct lode_err *err)
 {
-    struct level levels[LEVELS];
-    const uint32_t tiles = (b->rows + LODE_SCAN_TILE - 1) / LODE_SCAN_TILE;
-    const unsigned count = plan_levels(tiles, b->cap, levels);
     unsigned pass = 1;
     LODE_TRY(send_queries(b, places, err));
-    for (unsigned i = 0; i < count; i++) LODE_TRY(run_level(b, levels[i], i + 1 == count, err));
-    LODE_TRY(fetch(b->table->device, err));
-    for (; pass < LODE_SCAN_PASSES_MAX && overflowed(b); pass++) LODE_TRY(run_again(b, err));
+    LODE_TRY(run_pass(b, err));
+    for (; pass < LODE_SCAN_PASSES_MAX && overflowed(b); pass++) {
+        LODE_TRY(empty_lists(b, err));
+        LODE_TRY(run_pass(b, err));
+    }
     if (pass > *passes) *passes = pass;
     return collect(b, total, err);
 }
