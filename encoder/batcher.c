@@ -77,6 +77,21 @@ void lode_batcher_release(struct lode_batcher *b)
     b->slot_count = 0;
 }
 
+void lode_batcher_rebound(struct lode_batcher *b, const struct lode_batcher_opts *opts)
+{
+    struct lode_batcher_opts *own = &b->opts;
+    pthread_mutex_lock(&b->lock);
+    own->runs = opts->runs < b->slot_count ? opts->runs : b->slot_count;
+    if (opts->texts_max < own->texts_max) own->texts_max = opts->texts_max;
+    own->threads = opts->threads;
+    own->run_min = opts->run_min;
+    own->run_max = opts->run_max;
+    own->waiting_max = opts->waiting_max;
+    own->calls_max = opts->calls_max;
+    b->rate = b->run_tokens = b->run_seconds = 0;
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* --- the queue; the lock is held --- */
 
 static void append(struct lode_batcher *b, struct lode_call *c)

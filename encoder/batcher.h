@@ -90,6 +90,11 @@ enum lode_code lode_batcher_init(struct lode_batcher *b, const struct lode_batch
                                  struct lode_err *err);
 void lode_batcher_release(struct lode_batcher *b); /* zeroed or no longer used */
 
+/* Another device with other bounds from now on, also for what waits: runs, threads, run_min,
+ * run_max, texts_max, waiting_max and calls_max of opts, as far as there is room. What was measured
+ * is forgotten. Any thread, also that of a run. */
+void lode_batcher_rebound(struct lode_batcher *b, const struct lode_batcher_opts *opts);
+
 /* Before the work of a call begins: LODE_EBUSY with err->retry_s when the lane is full, unless
  * patient. Else lode_batcher_leave must follow. */
 enum lode_code lode_batcher_enter(struct lode_batcher *b, bool patient, struct lode_err *err);

@@ -46,17 +46,18 @@ static enum lode_code check_tokenizer(const struct lode_encoder *enc, struct lod
     return LODE_OK;
 }
 
-static enum lode_code load_weights(struct lode_encoder *enc, uint8_t digest[LODE_WEIGHTS_DIGEST],
-                                   struct lode_err *err)
+enum lode_code lode_encoder_load_weights(const struct lode_model_dir *dir,
+                                         const struct lode_backend_ops *ops,
+                                         struct lode_backend *backend, struct lode_bert *out,
+                                         uint8_t digest[LODE_WEIGHTS_DIGEST], struct lode_err *err)
 {
     char path[4096];
     struct lode_safetensors *st = NULL;
-    int n = snprintf(path, sizeof path, "%s/model.safetensors", enc->dir.path);
+    int n = snprintf(path, sizeof path, "%s/model.safetensors", dir->path);
     if (n < 0 || (size_t)n >= sizeof path)
         return lode_fail(err, LODE_ELIMIT, "the model folder's path is too long");
     LODE_TRY(lode_safetensors_open(path, &st, err));
-    enum lode_code rc =
-        lode_bert_load(st, &enc->dir, enc->ops, enc->backend, &enc->model, digest, err);
+    enum lode_code rc = lode_bert_load(st, dir, ops, backend, out, digest, err);
     if (rc) lode_err_prefix(err, "%s", path);
     lode_safetensors_close(st);
     return rc;
@@ -110,6 +111,7 @@ static void fill_info(struct lode_encoder *enc, const uint8_t weights[LODE_WEIGH
                                    .threads = enc->ops->traits(enc->backend).threads,
                                    .parameters = enc->model.parameters};
     fingerprint(enc, weights);
+    atomic_store(&enc->current, &enc->info);
 }
 
 static void register_metrics(struct lode_encoder_metrics *m, struct lode_metrics *registry)
@@ -126,61 +128,79 @@ static void register_metrics(struct lode_encoder_metrics *m, struct lode_metrics
         lode_metrics_histogram(registry, "lode_encoder_seconds", seconds, "lane=\"ingest\"");
 }
 
+/* A processor that is lost takes this process with it. */
 static enum lode_code open_lanes(struct lode_encoder *enc, const struct lode_encoder_opts *opts,
+                                 const struct lode_backend_opts *backend,
+                                 const uint8_t weights[LODE_WEIGHTS_DIGEST], struct lode_err *err)
+{
+    struct lode_lane_place place = {
+        .ops = enc->ops, .backend = enc->backend, .model = &enc->model, .window = enc->dir.window};
+    if (enc->ops != &lode_cpu_backend) {
+        lode_fallback_init(&enc->fallback, enc, backend, weights, opts->metrics);
+        place.fallback = &enc->fallback;
+    }
+    LODE_TRY(lode_lane_open(&enc->lanes[LODE_LANE_QUERY], &place, opts, err));
+    return lode_lane_open_ingest(&enc->lanes[LODE_LANE_INGEST], &place, backend, opts, err);
+}
+
+static enum lode_code open_model(struct lode_encoder *enc, const struct lode_encoder_opts *opts,
                                  const struct lode_backend_opts *backend, struct lode_err *err)
 {
-    LODE_TRY(lode_lane_open(&enc->lanes[LODE_LANE_QUERY], enc->ops, enc->backend, &enc->model, opts,
-                            err));
-    return lode_lane_open_ingest(&enc->lanes[LODE_LANE_INGEST], enc->ops, backend, &enc->model,
-                                 enc->dir.window, opts, err);
+    uint8_t weights[LODE_WEIGHTS_DIGEST];
+    LODE_TRY(lode_model_dir_read(opts->model_dir, &enc->dir, err));
+    LODE_TRY(lode_tokenizer_open(opts->model_dir, &enc->tokenizer, err));
+    LODE_TRY(check_tokenizer(enc, err));
+    LODE_TRY(enc->ops->open(backend, &enc->backend, err));
+    LODE_TRY(
+        lode_encoder_load_weights(&enc->dir, enc->ops, enc->backend, &enc->model, weights, err));
+    const struct lode_shape shape = lode_bert_shape(&enc->model);
+    LODE_TRY(enc->ops->reserve(enc->backend, &shape, enc->dir.window, err));
+    fill_info(enc, weights);
+    return open_lanes(enc, opts, backend, weights, err);
+}
+
+enum lode_code lode_encoder_open_on(const struct lode_backend_choice *choice,
+                                    const struct lode_encoder_opts *opts, struct lode_encoder **out,
+                                    struct lode_err *err)
+{
+    enum lode_precision precision = LODE_PRECISION_AUTO;
+    LODE_TRY(check_opts(opts, &precision, err));
+    struct lode_encoder *enc = lode_calloc(1, sizeof *enc);
+    if (!enc) return lode_fail_nomem(err, sizeof *enc, "encoder");
+    enc->choice = *choice;
+    enc->ops = choice->ops;
+    const struct lode_backend_opts backend = {.threads = opts->threads,
+                                              .precision = precision,
+                                              .gemm = opts->gemm,
+                                              .profile = opts->profile,
+                                              .device = choice->device,
+                                              .memory = opts->device_memory};
+    const enum lode_code rc = open_model(enc, opts, &backend, err);
+    if (rc) {
+        lode_encoder_close(enc);
+        return rc;
+    }
+    register_metrics(&enc->metrics, opts->metrics);
+    *out = enc;
+    return LODE_OK;
 }
 
 enum lode_code lode_encoder_open(const struct lode_encoder_opts *opts, struct lode_encoder **out,
                                  struct lode_err *err)
 {
-    uint8_t weights[LODE_WEIGHTS_DIGEST];
+    struct lode_backend_choice choice;
     enum lode_precision precision = LODE_PRECISION_AUTO;
     LODE_TRY(check_opts(opts, &precision, err));
-    struct lode_encoder *enc = lode_calloc(1, sizeof *enc);
-    if (!enc) return lode_fail_nomem(err, sizeof *enc, "encoder");
-    enum lode_code rc = lode_backend_find(opts->device ? opts->device : "auto", opts->cuda_module,
-                                          &enc->choice, err);
-    if (rc) goto done;
-    enc->ops = enc->choice.ops;
-    const struct lode_backend_opts backend = {.threads = opts->threads,
-                                              .precision = precision,
-                                              .gemm = opts->gemm,
-                                              .profile = opts->profile,
-                                              .device = enc->choice.device,
-                                              .memory = opts->device_memory};
-    rc = lode_model_dir_read(opts->model_dir, &enc->dir, err);
-    if (rc) goto done;
-    rc = lode_tokenizer_open(opts->model_dir, &enc->tokenizer, err);
-    if (rc) goto done;
-    rc = check_tokenizer(enc, err);
-    if (rc) goto done;
-    rc = enc->ops->open(&backend, &enc->backend, err);
-    if (rc) goto done;
-    rc = load_weights(enc, weights, err);
-    if (rc) goto done;
-    const struct lode_shape shape = lode_bert_shape(&enc->model);
-    rc = enc->ops->reserve(enc->backend, &shape, enc->dir.window, err);
-    if (rc) goto done;
-    rc = open_lanes(enc, opts, &backend, err);
-    if (rc) goto done;
-    fill_info(enc, weights);
-    register_metrics(&enc->metrics, opts->metrics);
-    *out = enc;
-    enc = NULL;
-done:
-    lode_encoder_close(enc);
-    return rc;
+    LODE_TRY(
+        lode_backend_find(opts->device ? opts->device : "auto", opts->cuda_module, &choice, err));
+    return lode_encoder_open_on(&choice, opts, out, err);
 }
 
 void lode_encoder_close(struct lode_encoder *enc)
 {
     if (!enc) return;
     for (unsigned i = 0; i < LODE_LANE_COUNT; i++) lode_lane_close(&enc->lanes[i]);
+    lode_fallback_release(&enc->fallback);
     lode_bert_release(&enc->model);
     if (enc->ops) enc->ops->close(enc->backend);
     lode_tokenizer_close(enc->tokenizer);
@@ -190,7 +210,7 @@ void lode_encoder_close(struct lode_encoder *enc)
 
 const struct lode_encoder_info *lode_encoder_info(const struct lode_encoder *enc)
 {
-    return &enc->info;
+    return atomic_load(&enc->current);
 }
 
 const struct lode_tokenizer *lode_encoder_tokenizer(const struct lode_encoder *enc)

@@ -67,6 +67,9 @@ struct lode_encoder_info {    /* strings borrow from the encoder */
     unsigned threads;
     uint64_t parameters;
 };
+/* Any thread. When the device is lost the encoder goes on with the processor: calls see no error,
+ * but from then on this gives another device, device_why and dtype (the rest stays). What was given
+ * before stays valid. */
 const struct lode_encoder_info *lode_encoder_info(const struct lode_encoder *enc);
 const struct lode_tokenizer *lode_encoder_tokenizer(const struct lode_encoder *enc);
 

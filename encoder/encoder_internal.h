@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The open encoder, shared by encoder.c (opening) and embed.c (the call). */
+/* The open encoder, shared by encoder.c (opening), embed.c (the call) and fallback.c (a lost
+ * device). */
 #ifndef LODE_ENCODER_ENCODER_INTERNAL_H
 #define LODE_ENCODER_ENCODER_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "encoder/encoder.h"
+#include "encoder/fallback.h"
 #include "encoder/lane.h"
 #include "encoder/model_dir.h"
 #include "encoder/models/model.h"
@@ -22,8 +26,21 @@ struct lode_encoder {
     struct lode_backend *backend;
     struct lode_bert model;
     struct lode_lane_state lanes[LODE_LANE_COUNT];
-    struct lode_encoder_info info;
+    struct lode_encoder_info info;                   /* as it was opened */
+    const struct lode_encoder_info *_Atomic current; /* info, or the fallback's */
+    struct lode_fallback fallback;
     struct lode_encoder_metrics metrics;
 };
+
+/* lode_encoder_open on a backend of the caller's choice. */
+enum lode_code lode_encoder_open_on(const struct lode_backend_choice *choice,
+                                    const struct lode_encoder_opts *opts, struct lode_encoder **out,
+                                    struct lode_err *err);
+
+/* The folder's model.safetensors to a backend. */
+enum lode_code lode_encoder_load_weights(const struct lode_model_dir *dir,
+                                         const struct lode_backend_ops *ops,
+                                         struct lode_backend *backend, struct lode_bert *out,
+                                         uint8_t digest[LODE_WEIGHTS_DIGEST], struct lode_err *err);
 
 #endif

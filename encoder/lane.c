@@ -9,18 +9,37 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-static enum lode_code run(void *arg, struct lode_batch_text *const *texts, size_t count,
-                          struct lode_err *err)
+static void set_bounds(const struct lode_lane_state *lane, const struct lode_backend_traits *traits,
+                       struct lode_batcher_opts *out)
 {
-    struct lode_lane_state *lane = arg;
+    const bool whole = traits->unit_tokens == UINT32_MAX; /* a run is one piece */
+    const bool query = lane->kind == LODE_LANE_QUERY;
+    const unsigned calls = whole ? LODE_INGEST_CALLS_DEVICE_MAX : LODE_INGEST_CALLS_MAX;
+    out->runs = traits->runs;
+    out->threads = whole ? 1 : traits->threads;
+    out->run_min = traits->run_min;
+    out->run_max = traits->run_max;
+    out->texts_max = whole ? LODE_RUN_TEXTS_DEVICE_MAX : LODE_RUN_TEXTS_MAX;
+    out->waiting_max = !query                ? SIZE_MAX
+                       : lane->query_waiting ? lane->query_waiting
+                                             : traits->waiting_max;
+    out->calls_max = query ? UINT_MAX : lane->ingest_calls ? lane->ingest_calls : calls;
+}
+
+/* --- runs --- */
+
+static enum lode_code compute(const struct lode_backend_ops *ops, struct lode_backend *backend,
+                              const struct lode_bert *model, struct lode_batch_text *const *texts,
+                              size_t count, struct lode_err *err)
+{
     struct lode_batch batch = LODE_BATCH_INIT;
-    const struct lode_shape shape = lode_bert_shape(lane->model);
-    const size_t dim = lane->model->config.hidden;
-    const struct lode_backend_traits traits = lane->ops->traits(lane->backend);
+    const struct lode_shape shape = lode_bert_shape(model);
+    const size_t dim = model->config.hidden;
+    const struct lode_backend_traits traits = ops->traits(backend);
     enum lode_code rc = lode_batch_build(texts, count, dim, &traits, &batch, err);
     if (rc) goto done;
-    rc = lane->ops->run(lane->backend, batch.pieces, batch.count, &shape, lode_bert_forward,
-                        (void *)lane->model, err);
+    rc =
+        ops->run(backend, batch.pieces, batch.count, &shape, lode_bert_forward, (void *)model, err);
     if (rc) goto done;
     lode_batch_scatter(&batch, texts, count, dim);
 done:
@@ -28,46 +47,93 @@ done:
     return rc;
 }
 
-static unsigned calls_max(const struct lode_encoder_opts *opts, bool served, bool device)
+/* Texts from `first` on that the processor takes in one run. */
+static size_t fitting(struct lode_batch_text *const *texts, size_t first, size_t count,
+                      size_t tokens_max)
 {
-    if (!served) return UINT_MAX;
-    if (opts->ingest_calls) return opts->ingest_calls;
-    return device ? LODE_INGEST_CALLS_DEVICE_MAX : LODE_INGEST_CALLS_MAX;
+    size_t n = 1, tokens = texts[first]->count;
+    while (first + n < count && tokens + texts[first + n]->count <= tokens_max)
+        tokens += texts[first + n++]->count;
+    return n;
 }
 
-static enum lode_code open_batcher(struct lode_lane_state *lane,
-                                   const struct lode_encoder_opts *opts, bool served,
+/* The first run that was sized for the device is cut; later ones have the processor's bounds. */
+static enum lode_code compute_spare(struct lode_lane_state *lane,
+                                    struct lode_batch_text *const *texts, size_t count,
+                                    const struct lode_err *lost, struct lode_err *err)
+{
+    struct lode_spare *spare;
+    enum lode_code rc = LODE_OK;
+    LODE_TRY(lode_fallback_take(lane->fallback, lane->kind, lost, &spare, err));
+    const struct lode_backend_traits traits = lode_cpu_backend.traits(spare->backend);
+    if (!atomic_exchange(&lane->lost, true)) {
+        struct lode_batcher_opts bounds = {.runs = 0};
+        set_bounds(lane, &traits, &bounds);
+        lode_batcher_rebound(&lane->batcher, &bounds);
+    }
+    pthread_mutex_lock(&spare->busy);
+    for (size_t at = 0, n; at < count && !rc; at += n) {
+        n = fitting(texts, at, count, traits.run_max);
+        rc = compute(&lode_cpu_backend, spare->backend, spare->model, texts + at, n, err);
+    }
+    pthread_mutex_unlock(&spare->busy);
+    return rc;
+}
+
+static enum lode_code run(void *arg, struct lode_batch_text *const *texts, size_t count,
+                          struct lode_err *err)
+{
+    struct lode_lane_state *lane = arg;
+    struct lode_err lost = LODE_ERR_INIT;
+    if (!lane->fallback) return compute(lane->ops, lane->backend, lane->model, texts, count, err);
+    if (!atomic_load(&lane->lost)) {
+        const enum lode_code rc =
+            compute(lane->ops, lane->backend, lane->model, texts, count, &lost);
+        if (rc && rc != LODE_EDEVICE) *err = lost;
+        if (rc != LODE_EDEVICE) return rc;
+    }
+    return compute_spare(lane, texts, count, &lost, err);
+}
+
+/* --- opening --- */
+
+static enum lode_code open_batcher(struct lode_lane_state *lane, struct lode_metrics *metrics,
                                    struct lode_err *err)
 {
     const struct lode_backend_traits traits = lane->ops->traits(lane->backend);
-    const bool whole = traits.unit_tokens == UINT32_MAX; /* a run is one piece */
-    const struct lode_batcher_opts batcher = {
-        .run = run,
-        .arg = lane,
-        .runs = traits.runs,
-        .threads = whole ? 1 : traits.threads,
-        .run_min = traits.run_min,
-        .run_max = traits.run_max,
-        .texts_max = whole ? LODE_RUN_TEXTS_DEVICE_MAX : LODE_RUN_TEXTS_MAX,
-        .run_ms = served ? LODE_INGEST_RUN_MS : LODE_QUERY_RUN_MS,
-        .waiting_max = served                ? SIZE_MAX
-                       : opts->query_waiting ? opts->query_waiting
-                                             : traits.waiting_max,
-        .calls_max = calls_max(opts, served, whole),
-        .served = served,
-        .metrics = opts->metrics,
-        .lane = served ? "ingest" : "query"};
+    const bool query = lane->kind == LODE_LANE_QUERY;
+    struct lode_batcher_opts batcher = {.run = run,
+                                        .arg = lane,
+                                        .run_ms = query ? LODE_QUERY_RUN_MS : LODE_INGEST_RUN_MS,
+                                        .served = !query,
+                                        .metrics = metrics,
+                                        .lane = query ? "query" : "ingest"};
+    set_bounds(lane, &traits, &batcher);
     LODE_TRY(lode_batcher_init(&lane->batcher, &batcher, err));
     lane->open = true;
     return LODE_OK;
 }
 
-enum lode_code lode_lane_open(struct lode_lane_state *lane, const struct lode_backend_ops *ops,
-                              struct lode_backend *backend, const struct lode_bert *model,
+static void init(struct lode_lane_state *lane, enum lode_lane kind,
+                 const struct lode_lane_place *place, const struct lode_encoder_opts *opts)
+{
+    *lane = (struct lode_lane_state){.ops = place->ops,
+                                     .model = place->model,
+                                     .fallback = place->fallback,
+                                     .kind = kind,
+                                     .query_waiting = opts->query_waiting,
+                                     .ingest_calls = opts->ingest_calls,
+                                     .window = place->window,
+                                     .err = LODE_ERR_INIT};
+    atomic_init(&lane->lost, false);
+}
+
+enum lode_code lode_lane_open(struct lode_lane_state *lane, const struct lode_lane_place *place,
                               const struct lode_encoder_opts *opts, struct lode_err *err)
 {
-    *lane = (struct lode_lane_state){.ops = ops, .backend = backend, .model = model};
-    return open_batcher(lane, opts, false, err);
+    init(lane, LODE_LANE_QUERY, place, opts);
+    lane->backend = place->backend;
+    return open_batcher(lane, opts->metrics, err);
 }
 
 /* --- the ingest lane's threads --- */
@@ -115,7 +181,7 @@ static enum lode_code open_served(struct lode_lane_state *lane)
     backend.background = true;
     LODE_TRY(lane->ops->open(&backend, &lane->backend, &lane->err));
     LODE_TRY(lane->ops->reserve(lane->backend, &shape, lane->window, &lane->err));
-    LODE_TRY(open_batcher(lane, lane->opts, true, &lane->err));
+    LODE_TRY(open_batcher(lane, lane->opts->metrics, &lane->err));
     return start_helpers(lane, &lane->err);
 }
 
@@ -147,17 +213,13 @@ static enum lode_code wait_started(struct lode_lane_state *lane, struct lode_err
 }
 
 enum lode_code lode_lane_open_ingest(struct lode_lane_state *lane,
-                                     const struct lode_backend_ops *ops,
+                                     const struct lode_lane_place *place,
                                      const struct lode_backend_opts *backend,
-                                     const struct lode_bert *model, uint32_t window,
                                      const struct lode_encoder_opts *opts, struct lode_err *err)
 {
-    *lane = (struct lode_lane_state){.ops = ops,
-                                     .model = model,
-                                     .backend_opts = backend,
-                                     .opts = opts,
-                                     .window = window,
-                                     .err = LODE_ERR_INIT};
+    init(lane, LODE_LANE_INGEST, place, opts);
+    lane->backend_opts = backend;
+    lane->opts = opts;
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->started, NULL);
     enum lode_code rc = lode_thread_start(&lane->thread, "lode-ingest", serve, lane, err);
