@@ -3,12 +3,13 @@
  *
  *   lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--count C] [--rounds R]
  *                     [--device D] [--dtype NAME] [--module FILE] [--threads T] [--callers C]
- *                     [--gemm NAME] [--latency] [--profile] [--json]
+ *                     [--gemm NAME] [--seconds S] [--out FILE] [--latency] [--profile] [--json]
  *
  * --tokens N makes C texts of exactly N tokens out of the words of the model's own vocabulary;
  * --texts FILE takes one text a line. The load is run once to warm up, then R times; the best round
  * counts for the rates, every call for the percentiles. --callers makes that many calls at a time;
- * --latency is one text of 16 tokens a call, one call at a time. */
+ * --latency is one text of 16 tokens a call, one call at a time. --seconds goes on with rounds
+ * until that much time is over. --out gets the vectors, f32 in the machine's order, row by row. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,8 @@
 enum { TEXTS_MAX = 1 << 20, FILE_MAX = 1 << 30 };
 
 struct bench {
-    const char *model, *texts_file, *gemm, *dtype, *device, *module;
-    size_t tokens, batch, count, rounds;
+    const char *model, *texts_file, *gemm, *dtype, *device, *module, *out;
+    size_t tokens, batch, count, rounds, seconds;
     unsigned threads, callers;
     bool json, profile;
 };
@@ -43,18 +44,16 @@ static bool parse_option(struct bench *b, const char *name, const char *value)
     const struct {
         const char *name;
         const char **to;
-    } texts[] = {{"--texts", &b->texts_file},
-                 {"--gemm", &b->gemm},
-                 {"--dtype", &b->dtype},
-                 {"--device", &b->device},
-                 {"--module", &b->module}};
+    } texts[] = {{"--texts", &b->texts_file}, {"--gemm", &b->gemm},     {"--dtype", &b->dtype},
+                 {"--out", &b->out},          {"--device", &b->device}, {"--module", &b->module}};
     const struct {
         const char *name;
         size_t *size;
         unsigned *number;
     } numbers[] = {{"--tokens", &b->tokens, NULL},   {"--batch", &b->batch, NULL},
-                   {"--rounds", &b->rounds, NULL},   {"--count", &b->count, NULL},
-                   {"--threads", NULL, &b->threads}, {"--callers", NULL, &b->callers}};
+                   {"--seconds", &b->seconds, NULL}, {"--rounds", &b->rounds, NULL},
+                   {"--count", &b->count, NULL},     {"--threads", NULL, &b->threads},
+                   {"--callers", NULL, &b->callers}};
     uint64_t n = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(name, texts[i].name) == 0) return (*texts[i].to = value) != NULL;
@@ -238,6 +237,16 @@ static void print_figures(const struct lode_encoder_info *info, const struct ben
            f->p95, f->p99);
 }
 
+static enum lode_code write_vectors(const char *path, const float *v, size_t count,
+                                    struct lode_err *err)
+{
+    FILE *f = fopen(path, "wb");
+    const bool written = f && fwrite(v, sizeof *v, count, f) == count;
+    if (!f || fclose(f) != 0 || !written)
+        return lode_fail(err, LODE_EIO, "%s could not be written", path);
+    return LODE_OK;
+}
+
 static enum lode_code run_rounds(struct lode_encoder *enc, const struct bench *b,
                                  const struct load *load, struct lode_err *err)
 {
@@ -258,19 +267,23 @@ static enum lode_code run_rounds(struct lode_encoder *enc, const struct bench *b
                             ? LODE_OK
                             : lode_fail_nomem(err, 0, "the bench");
     if (!rc && b->callers > 1) rc = lode_pool_new(b->callers, &callers, err);
-    for (size_t round = 0; round <= b->rounds && !rc; round++) { /* round 0 warms up */
+    const uint64_t begin = lode_now_ns();
+    for (size_t round = 0;
+         !rc && (round <= b->rounds || lode_seconds_since(begin) < (double)b->seconds);
+         round++) { /* round 0 warms up */
         const uint64_t start = lode_now_ns();
         rc = run_round(&r, callers, calls, err);
         const double seconds = lode_seconds_since(start);
         if (round == 0) continue;
         if (seconds < f.seconds) f.seconds = seconds;
-        memcpy(ms + (round - 1) * calls, r.ms, calls * sizeof *ms);
+        memcpy(ms + (round - 1) % b->rounds * calls, r.ms, calls * sizeof *ms);
     }
     if (!rc) {
         for (size_t i = 0; i < load->count; i++) f.tokens += r.report[i].tokens;
         qsort(ms, all, sizeof *ms, by_size);
         f.p50 = ms[all / 2], f.p95 = ms[all * 95 / 100], f.p99 = ms[all * 99 / 100];
         print_figures(lode_encoder_info(enc), b, &f);
+        if (b->out) rc = write_vectors(b->out, r.out, load->count * dim, err);
     }
     lode_pool_free(callers);
     lode_free(r.report);
@@ -337,7 +350,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: lode-encode-bench MODEL_DIR [--tokens N | --texts FILE]\n"
                         "    [--batch B] [--count C] [--rounds R] [--device auto|cpu|cuda[:N]]\n"
                         "    [--dtype NAME] [--module FILE] [--threads T] [--callers C]\n"
-                        "    [--gemm NAME] [--latency] [--profile] [--json]\n");
+                        "    [--gemm NAME] [--seconds S] [--out FILE] [--latency] [--profile]\n"
+                        "    [--json]\n");
         return 2;
     }
     if (run_bench(&b, &err) == LODE_OK) return 0;
