@@ -201,6 +201,20 @@ static int take_data(struct lode_http_parser *p, struct input *in, enum lode_htt
     return GO_ON;
 }
 
+char *lode_http_body_room(struct lode_http_parser *p, size_t *len)
+{
+    if (p->state != LODE_HTTP_AT_LENGTH) return NULL;
+    if (*len > p->left) *len = (size_t)p->left;
+    return *len ? lode_buf_grow(&p->body, *len) : NULL;
+}
+
+void lode_http_body_came(struct lode_http_parser *p, size_t room, size_t came)
+{
+    p->body.len -= room - came;
+    p->body.ptr[p->body.len] = 0;
+    p->left -= came;
+}
+
 /* 1*HEXDIG, then nothing or ";extension". No sign, no prefix, no space. */
 static bool chunk_size(struct lode_http_parser *p, struct lode_str line, uint64_t *out)
 {

@@ -79,6 +79,12 @@ void lode_http_parser_release(struct lode_http_parser *p);
 /* Reads from data until something is to be told; *used says how many bytes were taken. */
 enum lode_http_step lode_http_parse(struct lode_http_parser *p, const char *data, size_t len,
                                     size_t *used);
+/* Bytes may also be put into a body by the reader of the socket itself, which saves a copy: room
+ * for at most *len of them, which becomes what may come; NULL where the parser must see them
+ * (framing) or there is no memory. Then lode_http_body_came, and lode_http_parse, even without
+ * input. */
+char *lode_http_body_room(struct lode_http_parser *p, size_t *len);
+void lode_http_body_came(struct lode_http_parser *p, size_t room, size_t came);
 /* Field i of the head, name and value without the space around it. */
 struct lode_header lode_http_field_at(const struct lode_http_parser *p, size_t i);
 

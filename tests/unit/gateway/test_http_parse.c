@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -187,6 +188,61 @@ static void hosts_lose_their_port_and_addresses_are_known(void **state)
     assert_false(lode_http_host_is_address(LODE_STR("localhost")));
 }
 
+/* Feeds all of text; the parser waits at the head first. */
+static enum lode_http_step feed(struct lode_http_parser *p, struct lode_str text)
+{
+    size_t used = 0;
+    enum lode_http_step step = lode_http_parse(p, text.ptr, text.len, &used);
+    if (step == LODE_HTTP_HEAD) {
+        p->body_max = LODE_HTTP_BODY_MAX;
+        step = lode_http_parse(p, text.ptr + used, text.len - used, &used);
+    }
+    return step;
+}
+
+static void a_body_may_be_put_in_its_place_by_who_reads_the_socket(void **state)
+{
+    struct lode_http_parser p;
+    size_t room = 100, used = 0;
+    (void)state;
+    lode_http_parser_init(&p);
+    assert_null(lode_http_body_room(&p, &room)); /* the parser must see a head */
+    assert_int_equal(
+        feed(&p, LODE_STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")),
+        LODE_HTTP_MORE);
+    room = 4;
+    char *to = lode_http_body_room(&p, &room);
+    assert_non_null(to);
+    assert_int_equal(room, 4);
+    memcpy(to, "de", 2);
+    lode_http_body_came(&p, room, 2);
+    assert_int_equal(lode_http_parse(&p, NULL, 0, &used), LODE_HTTP_MORE);
+    room = 100;
+    to = lode_http_body_room(&p, &room);
+    assert_int_equal(room, 5); /* never beyond the body: what follows is another request */
+    memcpy(to, "fghij", 5);
+    lode_http_body_came(&p, room, 5);
+    assert_int_equal(lode_http_parse(&p, NULL, 0, &used), LODE_HTTP_WHOLE);
+    assert_true(lode_str_eqz(lode_buf_str(&p.body), "abcdefghij"));
+    room = 100;
+    assert_null(lode_http_body_room(&p, &room));
+    lode_http_parser_release(&p);
+}
+
+static void chunks_are_seen_by_the_parser_always(void **state)
+{
+    struct lode_http_parser p;
+    size_t room = 100;
+    (void)state;
+    lode_http_parser_init(&p);
+    assert_int_equal(
+        feed(&p,
+             LODE_STR("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")),
+        LODE_HTTP_MORE);
+    assert_null(lode_http_body_room(&p, &room));
+    lode_http_parser_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +253,8 @@ int main(void)
         cmocka_unit_test(the_absolute_form_is_reduced_to_its_path),
         cmocka_unit_test(connections_are_kept_as_the_version_says),
         cmocka_unit_test(a_line_may_be_as_long_as_its_bound_and_no_longer),
+        cmocka_unit_test(a_body_may_be_put_in_its_place_by_who_reads_the_socket),
+        cmocka_unit_test(chunks_are_seen_by_the_parser_always),
         cmocka_unit_test(hosts_lose_their_port_and_addresses_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
