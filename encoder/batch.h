@@ -13,7 +13,7 @@
 #include "encoder/backend/backend.h"
 
 struct lode_batch_text { /* one text of a run, and where its vector goes */
-    uint32_t *ids;
+    const uint32_t *ids;
     uint32_t count; /* >= 1 */
     uint32_t index; /* in its caller's list */
     float *out;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One embedding call: texts -> tokens -> the lane, which joins them with those of other callers and
- * computes -> rows in the order of the texts. A call goes in groups of texts, which bounds its
- * memory and lets others in between. */
+/* One embedding call: texts -> tokens (or the caller's ids) -> the lane, which joins them with those
+ * of other callers and computes -> rows in the order of the texts. A call goes in groups of texts,
+ * which bounds its memory and lets others in between. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 
 enum {
     GROUP_TEXTS = 1024, /* of 512 tokens are 2 MiB of ids, and enough to sort */
+    GROUP_IDS = 8192,   /* texts whose ids are the caller's: two full runs of a GPU */
     OWN_TEXTS = 16,     /* are tokenised by the caller: waking others would take as long */
     TASK_TEXTS = 128    /* tokenised on the lane's threads at a time: some milliseconds */
 };
@@ -61,9 +62,10 @@ static enum lode_code keep_tokens(const struct group *g, size_t i, const struct 
     if (t->truncated && g->opts->truncate == LODE_TRUNCATE_ERROR)
         return lode_fail(err, LODE_ELIMIT, "text[%zu] has more than the model's %u tokens",
                          g->first + i, g->enc->dir.window);
-    g->list[i].ids = lode_alloc(t->count, sizeof(uint32_t));
-    if (!g->list[i].ids) return lode_fail_nomem(err, t->count * sizeof(uint32_t), "tokens");
-    memcpy(g->list[i].ids, t->ids, t->count * sizeof(uint32_t));
+    uint32_t *ids = lode_alloc(t->count, sizeof *ids);
+    if (!ids) return lode_fail_nomem(err, t->count * sizeof *ids, "tokens");
+    memcpy(ids, t->ids, t->count * sizeof *ids);
+    g->list[i].ids = ids;
     g->list[i].count = (uint32_t)t->count;
     g->list[i].index = (uint32_t)i;
     g->list[i].out = g->out + i * g->enc->info.dim;
@@ -153,18 +155,19 @@ static int longest_first(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static enum lode_code compute(struct group *g, struct lode_err *err)
+/* first: index of list[0] in the call, for messages. Sorts the list. */
+static enum lode_code compute(struct lode_encoder *enc, const struct lode_embed_opts *opts,
+                              struct lode_batch_text *list, size_t count, size_t first,
+                              struct lode_err *err)
 {
-    struct lode_call call = {.texts = g->list,
-                             .count = g->count,
-                             .cancel = g->opts->cancel,
-                             .deadline_ns = g->opts->deadline_ns};
-    qsort(g->list, g->count, sizeof *g->list, longest_first);
-    LODE_TRY(lode_batcher_submit(&g->enc->lanes[g->opts->lane].batcher, &call, err));
-    for (size_t i = 0; i < g->count; i++)
-        if (g->list[i].bad)
+    struct lode_call call = {
+        .texts = list, .count = count, .cancel = opts->cancel, .deadline_ns = opts->deadline_ns};
+    qsort(list, count, sizeof *list, longest_first);
+    LODE_TRY(lode_batcher_submit(&enc->lanes[opts->lane].batcher, &call, err));
+    for (size_t i = 0; i < count; i++)
+        if (list[i].bad)
             return lode_fail(err, LODE_EINTERNAL, "text[%zu]: its vector is not finite",
-                             g->first + g->list[i].index);
+                             first + list[i].index);
     return LODE_OK;
 }
 
@@ -179,9 +182,9 @@ static enum lode_code embed_group(struct group *g, struct lode_err *err)
     }
     rc = tokenize_all(g, err);
     if (rc) goto done;
-    rc = compute(g, err);
+    rc = compute(g->enc, g->opts, g->list, g->count, g->first, err);
 done:
-    for (size_t i = 0; g->list && i < g->count; i++) lode_free(g->list[i].ids);
+    for (size_t i = 0; g->list && i < g->count; i++) lode_free((void *)g->list[i].ids);
     lode_free(g->list);
     lode_free(g->errors);
     return rc;
@@ -230,6 +233,66 @@ enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_st
     LODE_TRY(unwanted(opts, err));
     LODE_TRY(lode_batcher_enter(batcher, opts->patient, err));
     const enum lode_code rc = embed_groups(enc, texts, count, opts, out, report, err);
+    lode_batcher_leave(batcher);
+    if (!rc) lode_metric_observe(enc->metrics.seconds[opts->lane], lode_seconds_since(start));
+    return rc;
+}
+
+/* --- ids to vectors --- */
+
+static enum lode_code take_ids(const struct lode_encoder *enc, const uint32_t *ids,
+                               const size_t *cu, size_t i, struct lode_batch_text *out,
+                               struct lode_err *err)
+{
+    if (cu[i + 1] <= cu[i]) return lode_fail(err, LODE_EINVAL, "text[%zu] has no token", i);
+    const size_t count = cu[i + 1] - cu[i];
+    if (count > enc->info.window)
+        return lode_fail(err, LODE_EINVAL, "text[%zu] has %zu tokens, more than the model's %u", i,
+                         count, enc->info.window);
+    for (size_t k = cu[i]; k < cu[i + 1]; k++)
+        if (ids[k] >= enc->dir.bert.vocab)
+            return lode_fail(err, LODE_EINVAL,
+                             "text[%zu]: token %u is beyond the model's vocab_size %u", i, ids[k],
+                             enc->dir.bert.vocab);
+    out->ids = ids + cu[i];
+    out->count = (uint32_t)count;
+    return LODE_OK;
+}
+
+static enum lode_code embed_ids(struct lode_encoder *enc, const uint32_t *ids, const size_t *cu,
+                                size_t count, const struct lode_embed_opts *opts, float *out,
+                                struct lode_err *err)
+{
+    const size_t room = count < GROUP_IDS ? count : GROUP_IDS;
+    enum lode_code rc = LODE_OK;
+    struct lode_batch_text *list = lode_alloc(room ? room : 1, sizeof *list);
+    if (!list) return lode_fail_nomem(err, room * sizeof *list, "texts");
+    for (size_t at = 0, n; at < count && !rc; at += n) {
+        n = count - at < room ? count - at : room;
+        for (size_t i = 0; i < n && !rc; i++) {
+            list[i] = (struct lode_batch_text){.index = (uint32_t)i,
+                                               .out = out + (at + i) * enc->info.dim};
+            rc = take_ids(enc, ids, cu, at + i, &list[i], err);
+        }
+        if (rc) break;
+        rc = compute(enc, opts, list, n, at, err);
+        lode_metric_add(enc->metrics.texts, rc ? 0 : (double)n);
+        lode_metric_add(enc->metrics.tokens, rc ? 0 : (double)(cu[at + n] - cu[at]));
+    }
+    lode_free(list);
+    return rc;
+}
+
+enum lode_code lode_encoder_embed_ids(struct lode_encoder *enc, const uint32_t *ids,
+                                      const size_t *cu, size_t count,
+                                      const struct lode_embed_opts *opts, float *out,
+                                      struct lode_err *err)
+{
+    const uint64_t start = lode_now_ns();
+    struct lode_batcher *batcher = &enc->lanes[opts->lane].batcher;
+    LODE_TRY(unwanted(opts, err));
+    LODE_TRY(lode_batcher_enter(batcher, opts->patient, err));
+    const enum lode_code rc = embed_ids(enc, ids, cu, count, opts, out, err);
     lode_batcher_leave(batcher);
     if (!rc) lode_metric_observe(enc->metrics.seconds[opts->lane], lode_seconds_since(start));
     return rc;

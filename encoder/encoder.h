@@ -114,6 +114,15 @@ enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_st
                                   size_t count, const struct lode_embed_opts *opts, float *out,
                                   struct lode_embed_report *report, struct lode_err *err);
 
+/* The same for texts that are tokens already: text i is ids[cu[i]] .. ids[cu[i + 1] - 1], special
+ * tokens included, as the tokenizer gives them; cu has count + 1 entries. Of opts, role and
+ * truncate do not matter. LODE_EINVAL names the text that is empty, longer than the window, or has
+ * an id beyond the vocabulary; texts before it may have been computed. */
+enum lode_code lode_encoder_embed_ids(struct lode_encoder *enc, const uint32_t *ids,
+                                      const size_t *cu, size_t count,
+                                      const struct lode_embed_opts *opts, float *out,
+                                      struct lode_err *err);
+
 /* --- for benchmarks --- */
 
 struct lode_encoder_shape { /* what the cost of a text is reckoned from */

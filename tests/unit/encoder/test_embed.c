@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "encoder/encoder.h"
+#include "encoder/tokenizer/tokenizer.h"
 #include "model_fixture.h"
 
 enum { DIM = 32 };
@@ -126,6 +127,81 @@ static void prompts_stand_in_front_of_the_text(void **state)
     opts.role = LODE_TEXT_DOCUMENT;
     assert_int_equal(lode_encoder_embed(enc, &rest, 1, &opts, other, NULL, &err), LODE_OK);
     assert_memory_not_equal(other, want, sizeof want);
+    lode_encoder_close(enc);
+}
+
+/* --- token ids --- */
+
+static void ids_give_the_vectors_of_their_texts(void **state)
+{
+    struct lode_encoder *enc = open_encoder(*state);
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    const struct lode_str texts[] = {LODE_STR("the cat"), LODE_STR("the dog ran to the cat"),
+                                     LODE_STR(""), LODE_STR("a mat")};
+    uint32_t ids[64];
+    size_t cu[5] = {0};
+    float want[4 * DIM], got[4 * DIM];
+    for (size_t i = 0; i < 4; i++) {
+        struct lode_tokens t = LODE_TOKENS_INIT;
+        assert_int_equal(
+            lode_tokenizer_encode(lode_encoder_tokenizer(enc), texts[i], 32, true, &t, &err),
+            LODE_OK);
+        memcpy(ids + cu[i], t.ids, t.count * sizeof *ids);
+        cu[i + 1] = cu[i] + t.count;
+        lode_tokens_release(&t);
+    }
+    assert_int_equal(lode_encoder_embed(enc, texts, 4, &opts, want, NULL, &err), LODE_OK);
+    for (unsigned lane = 0; lane < LODE_LANE_COUNT; lane++) {
+        opts.lane = (enum lode_lane)lane;
+        memset(got, 0, sizeof got);
+        assert_int_equal(lode_encoder_embed_ids(enc, ids, cu, 4, &opts, got, &err), LODE_OK);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    assert_int_equal(lode_encoder_embed_ids(enc, ids, cu, 0, &opts, got, &err), LODE_OK);
+    lode_encoder_close(enc);
+}
+
+static void more_ids_than_a_group_holds_are_all_computed(void **state)
+{
+    enum { MANY = 9000 };
+    struct lode_encoder *enc = open_encoder(*state);
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    uint32_t *ids = calloc(MANY, sizeof *ids);
+    size_t *cu = calloc(MANY + 1, sizeof *cu);
+    float *out = calloc(MANY * DIM, sizeof *out);
+    for (size_t i = 0; i < MANY; i++) {
+        ids[i] = (uint32_t)(i % 7);
+        cu[i + 1] = i + 1;
+    }
+    assert_int_equal(lode_encoder_embed_ids(enc, ids, cu, MANY, &opts, out, &err), LODE_OK);
+    for (size_t i = 7; i < MANY; i++)
+        assert_memory_equal(out + i * DIM, out + i % 7 * DIM, DIM * sizeof *out);
+    assert_memory_not_equal(out, out + DIM, DIM * sizeof *out);
+    free(ids);
+    free(cu);
+    free(out);
+    lode_encoder_close(enc);
+}
+
+static void ids_that_the_model_cannot_take_name_their_text(void **state)
+{
+    struct lode_encoder *enc = open_encoder(*state);
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    uint32_t ids[40] = {2, 3, 2, 1000000, 3};
+    const size_t beyond[] = {0, 2, 5}, empty[] = {0, 2, 2, 3}, back[] = {2, 1};
+    const size_t longer[] = {0, 1, 2, 35};
+    float out[3 * DIM];
+    assert_int_equal(lode_encoder_embed_ids(enc, ids, beyond, 2, &opts, out, &err), LODE_EINVAL);
+    assert_non_null(strstr(err.msg, "text[1]: token 1000000"));
+    assert_int_equal(lode_encoder_embed_ids(enc, ids, empty, 3, &opts, out, &err), LODE_EINVAL);
+    assert_non_null(strstr(err.msg, "text[1] has no token"));
+    assert_int_equal(lode_encoder_embed_ids(enc, ids, back, 1, &opts, out, &err), LODE_EINVAL);
+    ids[3] = 2;
+    assert_int_equal(lode_encoder_embed_ids(enc, ids, longer, 3, &opts, out, &err), LODE_EINVAL);
+    assert_non_null(strstr(err.msg, "text[2] has 33 tokens"));
     lode_encoder_close(enc);
 }
 
@@ -397,6 +473,9 @@ int main(void)
         IN_FOLDER(invalid_utf8_names_the_text),
         IN_FOLDER(a_cancelled_call_ends_without_result),
         IN_FOLDER(prompts_stand_in_front_of_the_text),
+        IN_FOLDER(ids_give_the_vectors_of_their_texts),
+        IN_FOLDER(more_ids_than_a_group_holds_are_all_computed),
+        IN_FOLDER(ids_that_the_model_cannot_take_name_their_text),
         IN_FOLDER(concurrent_callers_get_their_own_vectors),
         IN_FOLDER(a_call_whose_deadline_has_passed_does_not_begin),
         IN_FOLDER(both_lanes_give_the_same_vectors),
