@@ -106,6 +106,8 @@ ops() {
     for tool in memcheck racecheck; do
         one_test "$tool" "kernels under $tool" timeout 280 "$sanitizer" --tool $tool --error-exitcode 9 \
             "$programs/test_cuda_ops_device"
+        one_test "$tool-scan" "exact search under $tool" timeout 280 "$sanitizer" --tool $tool --error-exitcode 9 \
+            "$programs/test_cuda_scan_device"
     done
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Exact search through the CUDA module that LODE_TEST_CUDA_MODULE names: what a scan gives, scored
- * in f32 as the index does it, is the answer of a scan of all rows in f32, whatever the data; its
- * bounds hold, and a scan that cannot say so says that. */
+/* Exact search through the CUDA module (LODE_TEST_CUDA_MODULE, or beside the program): what a scan
+ * gives, scored in f32 as the index does it, is the answer of a scan of all rows in f32, whatever
+ * the data; its bounds hold, and a scan that cannot say so says that. */
 #include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/topk.h"
 #include "base/vec.h"
-#include "encoder/cuda/module.h"
+#include "encoder/backend/module.h"
 #include "indexer/quantise.h"
 #include "tests/gpu/emu/fake_cuda.h"
 
@@ -455,22 +455,21 @@ static void find(void *module, const char *name, void *function)
 static int open_device(void **state)
 {
     const char *path = getenv("LODE_TEST_CUDA_MODULE");
-    const struct lode_cuda_module *(*get)(void);
+    const struct lode_cuda_module *module;
     struct lode_err err = LODE_ERR_INIT;
     (void)state;
-    void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!module) {
-        print_error("LODE_TEST_CUDA_MODULE: %s\n", path ? dlerror() : "not set");
-        return -1;
+    enum lode_code rc = lode_module_open(path, &module, &err);
+    void *opened = rc || !path ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (opened) {
+        find(opened, "fake_cuda_fail", &inject);
+        find(opened, "fake_cuda_heal", &heal);
     }
-    find(module, LODE_CUDA_MODULE_SYMBOL, &get);
-    find(module, "fake_cuda_fail", &inject);
-    find(module, "fake_cuda_heal", &heal);
-    if (!get) return -1;
-    ops = get()->device;
-    if (!ops->open(0, &device, &err)) return 0;
-    print_error("%s\n", err.msg);
-    return -1;
+    if (!rc) {
+        ops = module->device;
+        rc = ops->open(0, &device, &err);
+    }
+    if (rc) print_error("%s\n", err.msg);
+    return rc ? -1 : 0;
 }
 static int close_device(void **state)
 {

@@ -135,12 +135,16 @@ static void put(struct fixture *f, uint64_t from, uint64_t count)
 }
 static void erase(struct fixture *f, uint64_t from, uint64_t count)
 {
+    static struct lode_op ops[BATCH];
     lode_lsn lsn;
+    assert_true(count <= BATCH);
+    memset(ops, 0, sizeof(ops));
     for (uint64_t i = 0; i < count; i++) {
-        struct lode_op op = {.kind = LODE_OP_DELETE_POINT, .cid = f->cid};
-        op.u.point.id = lode_point_id_num(from + i);
-        must(f, lode_store_apply(f->store, &op, 1, &lsn, &f->err));
+        ops[i].kind = LODE_OP_DELETE_POINT;
+        ops[i].cid = f->cid;
+        ops[i].u.point.id = lode_point_id_num(from + i);
     }
+    must(f, lode_store_apply(f->store, ops, count, &lsn, &f->err));
 }
 static void build(struct fixture *f)
 {
@@ -278,8 +282,8 @@ static void a_transaction_older_than_an_upload_misses_nothing(void **state)
     struct lode_collection c;
     must(f, lode_rtxn_begin(f->store, &txn, &f->err));
     must(f, lode_collection_by_cid(txn, f->cid, &c, &f->err));
-    /* Alive in txn, dead when the slots behind are uploaded; those up to 520 come to the device, but
-     * txn reads them from the store. */
+    /* Alive in txn, dead when the slots behind are uploaded. Those up to 520 come to the device,
+     * but txn reads them from the store. */
     erase(f, 520, 230);
     upload(f);
     struct look l = {.txn = txn, .c = c};
