@@ -2,7 +2,8 @@
 """What the end-to-end tests share: the program, the model, and a server on a free port with a directory of its own.
 
 LODE_BIN names the program (default build/lode), LODE_MODEL the model folder (default models/all-MiniLM-L6-v2), LODE_DTYPE
-the encoder's number type: f32 unless set, so that figures are the same on every machine (others: test_dtype.py).
+the encoder's number type and LODE_DEVICE its device: f32 and cpu unless set, so that figures are the same on every machine (others:
+test_dtype.py, test_device.py).
 """
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("LODE_DTYPE", "f32")
+os.environ.setdefault("LODE_DEVICE", "cpu")
 PATIENCE = 60  # seconds until a start counts as failed; a start takes well under one
 
 
