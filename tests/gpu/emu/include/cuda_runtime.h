@@ -180,7 +180,7 @@ static inline cudaError_t cudaLaunchKernelEx(const lode_emu::launch_site &site,
                                              void (*kernel)(Expected...), Actual &&...args)
 {
     return [&](Expected... coerced) {
-        const void *pointers[sizeof...(Expected) + 1];
+        const void *pointers[sizeof...(Expected) + 1] = {};
         unsigned count = 0;
         (lode_emu::pointer_note(pointers, count, coerced), ...);
         return lode_emu::launch(
