@@ -14,8 +14,9 @@ namespace lode_emu
 {
 
 enum : size_t {
-    FIBERS = 1024, /* CUDA's bound on threads of a block */
-    PAGE = 65536,  /* a multiple of every page size */
+    FIBERS = 1024,     /* CUDA's bound on threads of a block */
+    PAGE = 65536,      /* a multiple of every page size */
+    GUARD = 16 * PAGE, /* addresses only: a large frame should not jump over it */
 #if LODE_EMU_ASAN || !defined(__OPTIMIZE__)
     STACK = 4 * PAGE /* redzones make frames several times larger */
 #else
@@ -24,7 +25,7 @@ enum : size_t {
 };
 
 static fiber fibers[FIBERS];
-static char *stacks; /* FIBERS times a guard page and a stack */
+static char *stacks; /* FIBERS times a guard and a stack */
 static fiber *running;
 static void *main_sp, *main_tsan, *main_asan_fake;
 static const void *main_stack;
@@ -145,7 +146,7 @@ static void stack_switch(void **save, void *load)
 
 static void stacks_reserve()
 {
-    void *p = mmap(nullptr, FIBERS * (PAGE + STACK), PROT_NONE,
+    void *p = mmap(nullptr, FIBERS * (GUARD + STACK), PROT_NONE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         perror("fake CUDA: stacks");
@@ -159,7 +160,7 @@ fiber *fiber_get(unsigned index)
     if (!stacks) stacks_reserve();
     fiber *f = &fibers[index];
     if (f->stack) return f;
-    f->stack = stacks + index * (PAGE + STACK) + PAGE;
+    f->stack = stacks + index * (GUARD + STACK) + GUARD;
     if (mprotect(f->stack, STACK, PROT_READ | PROT_WRITE) != 0) {
         perror("fake CUDA: a stack");
         abort();
@@ -209,8 +210,8 @@ static void fiber_main()
 bool fiber_overflow(const void *p)
 {
     const char *at = (const char *)p;
-    if (!stacks || at < stacks || at >= stacks + FIBERS * (PAGE + STACK)) return false;
-    return (size_t)(at - stacks) % (PAGE + STACK) < PAGE;
+    if (!stacks || at < stacks || at >= stacks + FIBERS * (GUARD + STACK)) return false;
+    return (size_t)(at - stacks) % (GUARD + STACK) < GUARD;
 }
 
 } // namespace lode_emu
