@@ -105,6 +105,7 @@ static void work_run(work *w)
     blockDim = w->block;
     gridDim = w->grid;
     signal_stack();
+    signals_install();
     pointers_check(w);
     device_open(w->device);
     in_kernel = true;

@@ -71,7 +71,6 @@ static region *region_of(int device)
     madvise(alias, r->bytes, MADV_DONTDUMP);
     r->base = (char *)base;
     r->alias = (char *)alias;
-    signals_install();
     return r;
 }
 
@@ -109,6 +108,7 @@ void *device_alloc(int device, size_t bytes)
 {
     std::lock_guard<std::mutex> guard(lock);
     region *r = region_of(device);
+    signals_install();
     if (bytes > r->bytes) return nullptr;
     const uintptr_t start = place_find(r, room(bytes));
     if (!start) return nullptr;

@@ -46,7 +46,7 @@ void count(int device, counter which, int64_t by = 1);
 void count_memory(int device, int64_t bytes);
 
 /* ---- emu_signal.cpp ---- */
-void signals_install();
+void signals_install(); /* again and again: a test's framework puts its own in between */
 extern thread_local bool in_kernel; /* this host thread is running a kernel */
 
 /* ---- emu_stream.cpp ---- */

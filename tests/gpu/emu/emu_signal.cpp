@@ -42,20 +42,28 @@ static void on_fault(int number, siginfo_t *info, void *context)
         old->sa_sigaction(number, info, context);
         return;
     }
+    if (!(old->sa_flags & SA_SIGINFO) && old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+        old->sa_handler(number);
+        return;
+    }
     signal(number, SIG_DFL); /* the instruction runs again and ends the process */
 }
 
 void signals_install()
 {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        struct sigaction action;
-        memset(&action, 0, sizeof action);
-        action.sa_sigaction = on_fault;
-        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-        sigaction(SIGSEGV, &action, &before[0]);
-        sigaction(SIGBUS, &action, &before[1]);
-    });
+    static std::mutex lock;
+    const int numbers[2] = {SIGSEGV, SIGBUS};
+    std::lock_guard<std::mutex> guard(lock);
+    for (int i = 0; i < 2; i++) {
+        struct sigaction now;
+        if (sigaction(numbers[i], nullptr, &now) != 0) continue;
+        if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault) continue;
+        before[i] = now;
+        memset(&now, 0, sizeof now);
+        now.sa_sigaction = on_fault;
+        now.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+        sigaction(numbers[i], &now, nullptr);
+    }
 }
 
 } // namespace lode_emu
