@@ -42,6 +42,7 @@ struct lode_linear_spec { /* y = act(x w^T + bias): x (rows,in), w (out,in), y (
     const float *bias;    /* (out), copied */
     uint32_t in, out;
     enum lode_activation act;
+    bool wide; /* fp8: this one stays in 16 bits, for little of the work and much of the error */
 };
 
 struct lode_norm { /* layer norm over H, values borrowed */
@@ -65,7 +66,8 @@ enum lode_precision {
     LODE_PRECISION_BF16, /* weights in bf16; activations too where the processor multiplies bf16 */
     LODE_PRECISION_INT8, /* cpu: weights 8 bits a column scale, activations 7 or 8 a row range */
     LODE_PRECISION_F16,  /* cuda: weights and activations */
-    LODE_PRECISION_FP8,  /* cuda: e4m3, a scale a column of weights and a row of activations */
+    LODE_PRECISION_FP8,  /* cuda: e4m3, a scale a column of weights and a row of activations; what
+                            attention reads and writes is bf16 */
     LODE_PRECISION_AUTO  /* bf16 where the device multiplies bf16, else f32 */
 };
 const char *lode_precision_name(enum lode_precision precision); /* "f32", "bf16" ... "auto" */

@@ -140,9 +140,9 @@ void lode_graphs_clear(struct graph_cache *c);
 /* Registers of backend.h in the arena. inner and its codes hold slice_rows rows. */
 struct registers {
     void *x, *qkv, *context, *y, *inner;
-    struct lode_fp8_rows x8, context8, inner8; /* fp8 only */
-    float *out;                                /* (S,H) */
-    char *block;                               /* of lode_pack_fill */
+    struct lode_fp8_rows x8, inner8; /* fp8 only */
+    float *out;                      /* (S,H) */
+    char *block;                     /* of lode_pack_fill */
     void *workspace;
     uint32_t slice_rows;
 };

@@ -64,10 +64,6 @@ struct lode_activate_args {
 cudaError_t lode_cuda_activate(const struct lode_activate_args *a, cudaStream_t stream);
 enum { LODE_CUDA_FP8_WIDTH_MAX = 8192 }; /* of a row that becomes codes: one block holds it */
 
-/* rows (rows,width) of `type` to codes */
-cudaError_t lode_cuda_quantise(enum lode_element type, const void *rows, uint32_t count,
-                               uint32_t width, struct lode_fp8_rows fp8, cudaStream_t stream);
-
 /* context[t] = softmax(q k^T / sqrt(D)) v, per head, over the tokens of t's own sequence. Work is
  * cut into tiles of LODE_CUDA_TILE_ROWS queries of one sequence; a tile of length 0 is skipped. */
 enum { LODE_CUDA_TILE_ROWS = 64 };

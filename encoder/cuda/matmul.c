@@ -144,16 +144,23 @@ static cublasStatus_t candidates(const struct matmul *m, const struct product *p
     return s;
 }
 
+static bool cannot(cublasStatus_t s)
+{
+    return s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE;
+}
+
 /* Milliseconds of one product; INFINITY where the candidate cannot be run. */
 static enum lode_code time_one(struct matmul *m, const struct matmul_args *a,
                                const struct product *p, const cublasLtMatmulAlgo_t *algo,
                                cudaStream_t stream, float *ms, struct lode_err *err)
 {
     *ms = INFINITY;
-    if (multiply(m, a, p, algo, stream) != CUBLAS_STATUS_SUCCESS) return LODE_OK;
+    const cublasStatus_t first = multiply(m, a, p, algo, stream);
+    if (cannot(first)) return LODE_OK;
+    LODE_TRY(lode_cublas_check(first, "cublasLtMatmul", err));
     LODE_CUDA_TRY(cudaEventRecord(m->start, stream), err);
     for (int i = 0; i < TIMED_RUNS; i++)
-        if (multiply(m, a, p, algo, stream) != CUBLAS_STATUS_SUCCESS) return LODE_OK;
+        LODE_TRY(lode_cublas_check(multiply(m, a, p, algo, stream), "cublasLtMatmul", err));
     LODE_CUDA_TRY(cudaEventRecord(m->stop, stream), err);
     LODE_CUDA_TRY(cudaEventSynchronize(m->stop), err);
     return lode_cuda_check(cudaEventElapsedTime(ms, m->start, m->stop), "timing a product", err);
@@ -241,7 +248,7 @@ enum lode_code lode_matmul_run(struct matmul *m, const struct matmul_args *a, cu
     const struct plan *plan = find(m, a);
     const cublasStatus_t s =
         plan ? multiply(m, a, &p, &plan->algo, stream) : CUBLAS_STATUS_NOT_SUPPORTED;
-    if (s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE)
+    if (cannot(s))
         rc = plan_and_run(m, a, &p, stream, err);
     else
         rc = lode_cublas_check(s, "cublasLtMatmul", err);

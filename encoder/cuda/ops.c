@@ -119,14 +119,10 @@ void lode_cuda_op_project(struct lode_exec *exec, const struct lode_linear *lin,
 {
     struct slot *s = exec->slot;
     const uint32_t rows = exec->layout->key.rows;
+    const struct lode_fp8_rows none = {NULL, NULL}; /* its weights are wide: see backend.h */
     (void)piece;
     mark(exec, LODE_STEP_PROJECT);
-    if (lin->fp8)
-        launched(exec,
-                 lode_cuda_quantise(s->be->type, s->r.context, rows, s->be->shape.hidden,
-                                    s->r.context8, s->stream),
-                 "quantising");
-    product(exec, lin, s->r.context, &s->r.context8, s->r.y, rows);
+    product(exec, lin, s->r.context, &none, s->r.y, rows);
 }
 
 static void *row_of(void *base, size_t row, size_t width, enum lode_element type)

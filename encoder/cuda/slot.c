@@ -71,7 +71,6 @@ static size_t place(const struct lode_backend *be, const struct device *d, uint3
     r->inner = take(base, &at, inner_rows * be->shape.inner * e);
     if (be->precision == LODE_PRECISION_FP8) {
         r->x8 = take_codes(base, &at, rows, h);
-        r->context8 = take_codes(base, &at, rows, h);
         r->inner8 = take_codes(base, &at, inner_rows, be->shape.inner);
     }
     r->out = take(base, &at, seqs_of(tokens) * h * sizeof(float));

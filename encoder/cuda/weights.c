@@ -44,6 +44,11 @@ static enum lode_code upload(int ordinal, const void *from, size_t bytes, void *
                            "the upload of weights", err);
 }
 
+static bool in_fp8(const struct lode_backend *be, const struct lode_linear_spec *spec)
+{
+    return be->precision == LODE_PRECISION_FP8 && !spec->wide;
+}
+
 struct converted { /* host memory that the devices get */
     void *weight, *bias;
     float *scales;
@@ -54,7 +59,7 @@ static enum lode_code convert_all(const struct lode_backend *be,
                                   const struct lode_linear_spec *spec, struct converted *c,
                                   struct lode_err *err)
 {
-    const bool fp8 = be->precision == LODE_PRECISION_FP8;
+    const bool fp8 = in_fp8(be, spec);
     const size_t count = (size_t)spec->out * spec->in;
     c->weight_bytes = count * (fp8 ? 1 : lode_element_bytes(be->type));
     c->bias_bytes = spec->out * lode_element_bytes(be->type);
@@ -88,7 +93,7 @@ static enum lode_code upload_all(const struct lode_backend *be, const struct con
 static enum lode_code check_shape(const struct lode_backend *be,
                                   const struct lode_linear_spec *spec, struct lode_err *err)
 {
-    const uint32_t unit = be->precision == LODE_PRECISION_FP8 ? 16 : 8;
+    const uint32_t unit = in_fp8(be, spec) ? 16 : 8;
     if (spec->in % unit == 0 && spec->out % unit == 0) return LODE_OK;
     return lode_fail(err, LODE_EUNSUPPORTED,
                      "device cuda, dtype %s: a matrix of %u x %u is no multiple of %u",
@@ -105,7 +110,7 @@ enum lode_code lode_cuda_linear_new(struct lode_backend *be, const struct lode_l
     lin->in = spec->in;
     lin->out = spec->out;
     lin->act = spec->act;
-    lin->fp8 = be->precision == LODE_PRECISION_FP8;
+    lin->fp8 = in_fp8(be, spec);
     enum lode_code rc = convert_all(be, spec, &c, err);
     if (rc) goto done;
     rc = upload_all(be, &c, lin, err);

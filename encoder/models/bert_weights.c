@@ -238,8 +238,12 @@ static enum lode_code load_linear(struct loader *l, size_t weight, size_t bias, 
         if (rc == LODE_OK) rc = take(l, bias + i, b + i * rows, err);
         if (rc) goto done;
     }
-    struct lode_linear_spec spec = {
-        .weight = w, .bias = b, .in = (uint32_t)cols, .out = (uint32_t)(count * rows), .act = act};
+    struct lode_linear_spec spec = {.weight = w,
+                                    .bias = b,
+                                    .in = (uint32_t)cols,
+                                    .out = (uint32_t)(count * rows),
+                                    .act = act,
+                                    .wide = (weight - EMB_COUNT) % LAYER_COUNT == W_OUT};
     rc = l->m->ops->linear_new(l->m->backend, &spec, out, err);
 done:
     lode_free(w);

@@ -18,13 +18,16 @@
 #include "tests/unit/encoder/model_fixture.h"
 
 enum { DIM = 384, TEXTS = 64, TINY_DIM = 32 };
+/* Bytes of scratch: enough for short runs, and the fake device fills all that is allocated. */
+enum { TINY_MEMORY = 80 << 20, DEFAULT_MEMORY = 160 << 20 };
 
 /* --- the fake device's knobs, found in the module; NULL on a real one --- */
 
 static struct {
     void (*reset)(void);
     void (*devices)(int count);
-    void (*inject)(int device, enum fake_cuda_call call, unsigned long after, int error, bool sticky);
+    void (*inject)(int device, enum fake_cuda_call call, unsigned long after, int error,
+                   bool sticky);
     void (*counters)(int device, struct fake_cuda_counters *out);
     void (*schedule)(uint64_t seed);
 } fake;
@@ -48,8 +51,9 @@ static void find_knobs(void)
     find(module, "fake_cuda_reset", &fake.reset);
     find(module, "fake_cuda_devices", &fake.devices);
     find(module, "fake_cuda_fail", &fake.inject);
-    find(module, "fake_cuda_counters", &fake.counters);
+    find(module, "fake_cuda_read_counters", &fake.counters);
     find(module, "fake_cuda_schedule", &fake.schedule);
+    assert_true(!fake.reset || (fake.devices && fake.inject && fake.counters && fake.schedule));
 }
 
 static void fake_only(void)
@@ -83,6 +87,7 @@ static struct lode_encoder_opts cuda_opts(const char *dir, const char *dtype)
     opts.threads = 2;
     opts.device = "cuda";
     opts.cuda_module = module_path();
+    opts.device_memory = TINY_MEMORY;
     return opts;
 }
 
@@ -360,7 +365,6 @@ static void scratch_is_cut_to_the_memory_given(void **state)
     (void)state;
     fixture_open(&f);
     struct lode_encoder_opts opts = cuda_opts(f.dir, "f32");
-    opts.device_memory = (size_t)80 << 20;
     enc = open_with(&opts);
     embed(enc, t.texts, t.count, LODE_LANE_QUERY, got);
     expect_near(got, t.want, t.count, TINY_DIM, 0.999999);
@@ -447,7 +451,10 @@ static void default_case(const struct mark *m, size_t bytes_max)
         memmove(want + taken * DIM, want + i * DIM, DIM * sizeof *want);
         taken++;
     }
-    struct lode_encoder *enc = open_model(model, m->dtype);
+    struct lode_encoder_opts opts = cuda_opts(model, m->dtype);
+    opts.device_memory = fake.reset ? DEFAULT_MEMORY : 0;
+    struct lode_encoder *enc = open_with(&opts);
+    assert_string_equal(lode_encoder_info(enc)->dtype, m->dtype);
     embed(enc, texts, taken, LODE_LANE_QUERY, got);
     print_message("%s, %zu texts: ", m->dtype, taken);
     expect_near(got, want, taken, DIM, m->cosine);
