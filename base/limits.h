@@ -29,6 +29,7 @@ enum {
     LODE_MODEL_VOCAB_MAX = 2 << 20, /* rows of the word table; the largest common one has 256,000 */
     LODE_MODEL_LAYERS_MAX = 128,    /* the largest BERT has 24 */
     LODE_MODEL_FFN_MAX = 65536,     /* intermediate_size; the largest BERT has 4,096 */
+    LODE_MODEL_LABELS_MAX = 1024,   /* of a cross-encoder's classifier; rerankers have 1 to 3 */
     LODE_MODEL_PROMPT_MAX = 4096,   /* bytes of a prompt; longer ones would fill the window */
     LODE_ENCODE_UNIT_MIN = 64,  /* tokens that one thread takes through all layers: fewer would */
     LODE_ENCODE_UNIT_MAX = 256, /* read the weights from memory too often; more leave its cache */
@@ -101,12 +102,12 @@ enum {
     /* api */
     LODE_API_ARENA_MAX =
         512 << 20, /* bytes of one request's working memory; far above what a full body needs */
-    LODE_QUERY_LANE_TEXTS = 8,  /* texts; a larger embeddings request goes with the ingest lane, so
+    LODE_QUERY_LANE_TEXTS = 8, /* texts; a larger embeddings request goes with the ingest lane, so
                                   that it does not hold up queries */
     LODE_QUERY_LANE_TEXTS_GPU = 256, /* the same with a GPU: some ten milliseconds of one */
-    LODE_TIMEOUT_DEFAULT = 300, /* seconds; clients and proxies have given up by then */
-    LODE_TIMEOUT_MAX = 86400,   /* seconds of ?timeout= and --request-timeout: a day */
-    LODE_JOB_WAIT_MS = 25000,   /* ms a request waits for its job; then 202 and the job's state */
+    LODE_TIMEOUT_DEFAULT = 300,      /* seconds; clients and proxies have given up by then */
+    LODE_TIMEOUT_MAX = 86400,        /* seconds of ?timeout= and --request-timeout: a day */
+    LODE_JOB_WAIT_MS = 25000, /* ms a request waits for its job; then 202 and the job's state */
 
     /* http */
     LODE_HTTP_LINE_MAX = 8192,           /* bytes of the request line */

@@ -40,8 +40,15 @@ static size_t sum_tokens(struct lode_batch_text *const *texts, size_t count)
     return tokens;
 }
 
-static enum lode_code allocate(size_t count, size_t tokens, size_t width, struct lode_batch *b,
-                               struct sort_item **items, struct lode_err *err)
+static bool any_pair(struct lode_batch_text *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (texts[i]->second) return true;
+    return false;
+}
+
+static enum lode_code allocate(size_t count, size_t tokens, size_t width, bool pairs,
+                               struct lode_batch *b, struct sort_item **items, struct lode_err *err)
 {
     *items = lode_alloc(count, sizeof **items);
     b->order = lode_alloc(count, sizeof *b->order);
@@ -49,7 +56,9 @@ static enum lode_code allocate(size_t count, size_t tokens, size_t width, struct
     b->ids = lode_alloc(tokens, sizeof *b->ids);
     b->cu = lode_alloc(2 * count, sizeof *b->cu); /* a piece has one entry more than texts */
     b->pieces = lode_calloc(count, sizeof *b->pieces);
-    if (*items && b->order && b->rows && b->ids && b->cu && b->pieces) return LODE_OK;
+    if (pairs) b->types = lode_calloc(tokens, sizeof *b->types);
+    if (*items && b->order && b->rows && b->ids && b->cu && b->pieces && (!pairs || b->types))
+        return LODE_OK;
     return lode_fail_nomem(err, count * width * sizeof *b->rows, "a batch");
 }
 
@@ -91,6 +100,7 @@ static void lay_out(struct lode_batch *b, size_t width)
         struct lode_piece *piece = &b->pieces[p];
         const uint32_t tokens = piece->tokens, seqs = piece->seqs;
         *piece = (struct lode_piece){.ids = ids, .cu = cu, .out = rows};
+        if (b->types) piece->types = b->types + (ids - b->ids);
         cu[0] = 0;
         ids += tokens;
         cu += seqs + 1;
@@ -105,8 +115,9 @@ static void fill(struct lode_batch *b, struct lode_batch_text *const *texts,
         struct lode_piece *piece = &b->pieces[items[i].piece];
         const struct lode_batch_text *text = texts[items[i].text];
         const size_t row = (size_t)(piece->out - b->rows) / width + piece->seqs;
-        memcpy(b->ids + (piece->ids - b->ids) + piece->tokens, text->ids,
-               text->count * sizeof *text->ids);
+        const size_t at = (size_t)(piece->ids - b->ids) + piece->tokens;
+        memcpy(b->ids + at, text->ids, text->count * sizeof *text->ids);
+        if (text->second) memset(b->types + at + text->second, 1, text->count - text->second);
         piece->tokens += text->count;
         piece->seqs++;
         b->cu[(piece->cu - b->cu) + piece->seqs] = piece->tokens;
@@ -122,7 +133,7 @@ enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t cou
     struct lode_batch b = LODE_BATCH_INIT;
     struct sort_item *items = NULL;
     const size_t tokens = sum_tokens(texts, count);
-    enum lode_code rc = allocate(count, tokens, width, &b, &items, err);
+    enum lode_code rc = allocate(count, tokens, width, any_pair(texts, count), &b, &items, err);
     if (rc) goto done;
     sort_texts(texts, count, items);
     const size_t pieces = pieces_of(count, tokens, traits);
@@ -147,6 +158,7 @@ void lode_batch_release(struct lode_batch *b)
     lode_free(b->rows);
     lode_free(b->ids);
     lode_free(b->cu);
+    lode_free(b->types);
     *b = LODE_BATCH_INIT;
 }
 

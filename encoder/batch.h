@@ -16,6 +16,8 @@ struct lode_batch_text { /* one text of a run, and where its vector goes */
     const uint32_t *ids;
     uint32_t count; /* >= 1 */
     uint32_t index; /* in its caller's list */
+    uint32_t
+        second; /* first token of the second text of a pair, of type 1 from there; 0: no pair */
     float *out;
     bool bad; /* its vector is not finite */
 };
@@ -27,11 +29,12 @@ struct lode_batch {
     float *rows;     /* (texts, width), in the order of the pieces */
     uint32_t *ids;   /* what the pieces point into */
     uint32_t *cu;
+    uint8_t *types; /* of each token; NULL: all 0 */
 };
-#define LODE_BATCH_INIT ((struct lode_batch){NULL, 0, NULL, NULL, NULL, NULL})
+#define LODE_BATCH_INIT ((struct lode_batch){NULL, 0, NULL, NULL, NULL, NULL, NULL})
 
-/* count >= 1; width: floats of a result row. Copies the ids. One piece where traits ask for it, or
- * where a team of all threads does better than a piece for each. */
+/* count >= 1; width: floats of a result row. Copies ids and types. One piece where traits ask for
+ * it, or where a team of all threads does better than a piece for each. */
 enum lode_code lode_batch_build(struct lode_batch_text *const *texts, size_t count, size_t width,
                                 const struct lode_backend_traits *traits, struct lode_batch *out,
                                 struct lode_err *err);

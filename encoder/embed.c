@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One embedding call: texts -> tokens (or the caller's ids) -> the lane, which joins them with those
- * of other callers and computes -> rows in the order of the texts. A call goes in groups of texts,
- * which bounds its memory and lets others in between. */
+/* One embedding call: texts -> tokens (or the caller's ids) -> the lane, which joins them with
+ * those of other callers and computes -> rows in the order of the texts. A call goes in groups of
+ * texts, which bounds its memory and lets others in between. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,8 +115,7 @@ static void tokenize_task(void *arg, size_t task, unsigned worker)
     if (truncated) atomic_fetch_add_explicit(&g->truncated, 1, memory_order_relaxed);
 }
 
-/* What need not even begin. */
-static enum lode_code unwanted(const struct lode_embed_opts *opts, struct lode_err *err)
+enum lode_code lode_encoder_unwanted(const struct lode_embed_opts *opts, struct lode_err *err)
 {
     if (lode_canceled(opts->cancel))
         return lode_fail(err, LODE_ECANCELED, "embedding was cancelled");
@@ -137,7 +136,7 @@ static enum lode_code tokenize_all(struct group *g, struct lode_err *err)
                              g);
         }
     }
-    LODE_TRY(unwanted(g->opts, err));
+    LODE_TRY(lode_encoder_unwanted(g->opts, err));
     for (size_t i = 0; i < g->count; i++) {
         if (!g->errors[i].code) continue;
         *err = g->errors[i];
@@ -155,10 +154,9 @@ static int longest_first(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* first: index of list[0] in the call, for messages. Sorts the list. */
-static enum lode_code compute(struct lode_encoder *enc, const struct lode_embed_opts *opts,
-                              struct lode_batch_text *list, size_t count, size_t first,
-                              struct lode_err *err)
+enum lode_code lode_encoder_compute(struct lode_encoder *enc, const struct lode_embed_opts *opts,
+                                    struct lode_batch_text *list, size_t count, size_t first,
+                                    struct lode_err *err)
 {
     struct lode_call call = {
         .texts = list, .count = count, .cancel = opts->cancel, .deadline_ns = opts->deadline_ns};
@@ -182,7 +180,7 @@ static enum lode_code embed_group(struct group *g, struct lode_err *err)
     }
     rc = tokenize_all(g, err);
     if (rc) goto done;
-    rc = compute(g->enc, g->opts, g->list, g->count, g->first, err);
+    rc = lode_encoder_compute(g->enc, g->opts, g->list, g->count, g->first, err);
 done:
     for (size_t i = 0; g->list && i < g->count; i++) lode_free((void *)g->list[i].ids);
     lode_free(g->list);
@@ -224,13 +222,22 @@ static enum lode_code embed_groups(struct lode_encoder *enc, const struct lode_s
     return LODE_OK;
 }
 
+static enum lode_code check_kind(const struct lode_encoder *enc, struct lode_err *err)
+{
+    if (enc->dir.labels == 0) return LODE_OK;
+    return lode_fail(err, LODE_EUNSUPPORTED,
+                     "model '%s' is a cross-encoder: it scores pairs of texts and gives no vectors",
+                     enc->dir.name);
+}
+
 enum lode_code lode_encoder_embed(struct lode_encoder *enc, const struct lode_str *texts,
                                   size_t count, const struct lode_embed_opts *opts, float *out,
                                   struct lode_embed_report *report, struct lode_err *err)
 {
     const uint64_t start = lode_now_ns();
     struct lode_batcher *batcher = &enc->lanes[opts->lane].batcher;
-    LODE_TRY(unwanted(opts, err));
+    LODE_TRY(check_kind(enc, err));
+    LODE_TRY(lode_encoder_unwanted(opts, err));
     LODE_TRY(lode_batcher_enter(batcher, opts->patient, err));
     const enum lode_code rc = embed_groups(enc, texts, count, opts, out, report, err);
     lode_batcher_leave(batcher);
@@ -275,7 +282,7 @@ static enum lode_code embed_ids(struct lode_encoder *enc, const uint32_t *ids, c
             rc = take_ids(enc, ids, cu, at + i, &list[i], err);
         }
         if (rc) break;
-        rc = compute(enc, opts, list, n, at, err);
+        rc = lode_encoder_compute(enc, opts, list, n, at, err);
         lode_metric_add(enc->metrics.texts, rc ? 0 : (double)n);
         lode_metric_add(enc->metrics.tokens, rc ? 0 : (double)(cu[at + n] - cu[at]));
     }
@@ -290,7 +297,8 @@ enum lode_code lode_encoder_embed_ids(struct lode_encoder *enc, const uint32_t *
 {
     const uint64_t start = lode_now_ns();
     struct lode_batcher *batcher = &enc->lanes[opts->lane].batcher;
-    LODE_TRY(unwanted(opts, err));
+    LODE_TRY(check_kind(enc, err));
+    LODE_TRY(lode_encoder_unwanted(opts, err));
     LODE_TRY(lode_batcher_enter(batcher, opts->patient, err));
     const enum lode_code rc = embed_ids(enc, ids, cu, count, opts, out, err);
     lode_batcher_leave(batcher);

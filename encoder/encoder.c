@@ -46,19 +46,36 @@ static enum lode_code check_tokenizer(const struct lode_encoder *enc, struct lod
     return LODE_OK;
 }
 
+static enum lode_code open_weights(const struct lode_model_dir *dir, struct lode_safetensors **out,
+                                   struct lode_err *err)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/model.safetensors", dir->path);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return lode_fail(err, LODE_ELIMIT, "the model folder's path is too long");
+    return lode_safetensors_open(path, out, err);
+}
+
 enum lode_code lode_encoder_load_weights(const struct lode_model_dir *dir,
                                          const struct lode_backend_ops *ops,
                                          struct lode_backend *backend, struct lode_bert *out,
                                          uint8_t digest[LODE_WEIGHTS_DIGEST], struct lode_err *err)
 {
-    char path[4096];
     struct lode_safetensors *st = NULL;
-    int n = snprintf(path, sizeof path, "%s/model.safetensors", dir->path);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return lode_fail(err, LODE_ELIMIT, "the model folder's path is too long");
-    LODE_TRY(lode_safetensors_open(path, &st, err));
+    LODE_TRY(open_weights(dir, &st, err));
     enum lode_code rc = lode_bert_load(st, dir, ops, backend, out, digest, err);
-    if (rc) lode_err_prefix(err, "%s", path);
+    if (rc) lode_err_prefix(err, "%s/model.safetensors", dir->path);
+    lode_safetensors_close(st);
+    return rc;
+}
+
+static enum lode_code load_head(struct lode_encoder *enc, struct lode_err *err)
+{
+    struct lode_safetensors *st = NULL;
+    if (enc->dir.labels == 0) return LODE_OK;
+    LODE_TRY(open_weights(&enc->dir, &st, err));
+    enum lode_code rc = lode_bert_head_load(st, &enc->dir, &enc->head, err);
+    if (rc) lode_err_prefix(err, "%s/model.safetensors", enc->dir.path);
     lode_safetensors_close(st);
     return rc;
 }
@@ -92,6 +109,7 @@ static void fingerprint(struct lode_encoder *enc, const uint8_t weights[LODE_WEI
     hash_text(&sha, enc->dir.prompt_plain);
     hash_text(&sha, enc->dir.prompt_query);
     hash_text(&sha, enc->dir.prompt_document);
+    if (enc->dir.labels) lode_sha256_add(&sha, enc->head.digest, sizeof enc->head.digest);
     lode_sha256_end(&sha, sum);
     lode_hex(sum, sizeof sum, enc->info.fingerprint);
 }
@@ -108,6 +126,7 @@ static void fill_info(struct lode_encoder *enc, const uint8_t weights[LODE_WEIGH
                                    .dim = enc->dir.bert.hidden,
                                    .window = enc->dir.window,
                                    .normalized = enc->dir.normalize,
+                                   .labels = enc->dir.labels,
                                    .threads = enc->ops->traits(enc->backend).threads,
                                    .parameters = enc->model.parameters};
     fingerprint(enc, weights);
@@ -153,6 +172,7 @@ static enum lode_code open_model(struct lode_encoder *enc, const struct lode_enc
     LODE_TRY(enc->ops->open(backend, &enc->backend, err));
     LODE_TRY(
         lode_encoder_load_weights(&enc->dir, enc->ops, enc->backend, &enc->model, weights, err));
+    LODE_TRY(load_head(enc, err));
     const struct lode_shape shape = lode_bert_shape(&enc->model);
     LODE_TRY(enc->ops->reserve(enc->backend, &shape, enc->dir.window, err));
     fill_info(enc, weights);
@@ -202,6 +222,7 @@ void lode_encoder_close(struct lode_encoder *enc)
     for (unsigned i = 0; i < LODE_LANE_COUNT; i++) lode_lane_close(&enc->lanes[i]);
     lode_fallback_release(&enc->fallback);
     lode_bert_release(&enc->model);
+    lode_bert_head_release(&enc->head);
     if (enc->ops) enc->ops->close(enc->backend);
     lode_tokenizer_close(enc->tokenizer);
     lode_model_dir_release(&enc->dir);

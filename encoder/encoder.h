@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* THE DOOR of the encoder: a Hugging Face model folder in, unit vectors out, as
- * sentence-transformers would give them. text -> tokens -> packed batch without padding, sorted by
+/* THE DOOR of the encoder: a Hugging Face model folder in, unit vectors or scores of pairs out, as
+ * sentence-transformers gives them. text -> tokens -> packed batch without padding, sorted by
  * length, cut by token budget -> backend -> pooling -> normalise. */
 #ifndef LODE_ENCODER_ENCODER_H
 #define LODE_ENCODER_ENCODER_H
@@ -64,6 +64,7 @@ struct lode_encoder_info {    /* strings borrow from the encoder */
     uint32_t dim;         /* of a vector */
     uint32_t window;      /* tokens incl. specials; longer texts are cut (and reported) */
     bool normalized;      /* vectors have unit length */
+    uint32_t labels;      /* of a cross-encoder: scores of a pair; 0: the model gives vectors */
     unsigned threads;
     uint64_t parameters;
 };
@@ -122,6 +123,17 @@ enum lode_code lode_encoder_embed_ids(struct lode_encoder *enc, const uint32_t *
                                       const size_t *cu, size_t count,
                                       const struct lode_embed_opts *opts, float *out,
                                       struct lode_err *err);
+
+/* For a cross-encoder (info.labels > 0; LODE_EUNSUPPORTED otherwise, as lode_encoder_embed is for
+ * these): how each text fits the query. scores: count * labels floats, the raw logits of the
+ * classifier, row i for texts[i]; with one label the higher the better, and its sigmoid is what
+ * sentence-transformers gives. A pair beyond the window is cut as transformers does it, the longer
+ * of the two first. report: count entries or NULL, tokens of the pair. Of opts, role does not
+ * matter. Errors as lode_encoder_embed. */
+enum lode_code lode_encoder_score(struct lode_encoder *enc, struct lode_str query,
+                                  const struct lode_str *texts, size_t count,
+                                  const struct lode_embed_opts *opts, float *scores,
+                                  struct lode_embed_report *report, struct lode_err *err);
 
 /* --- for benchmarks --- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The open encoder, shared by encoder.c (opening), embed.c (the call) and fallback.c (a lost
- * device). */
+/* The open encoder, shared by encoder.c (opening), embed.c and score.c (the calls) and
+ * fallback.c (a lost device). */
 #ifndef LODE_ENCODER_ENCODER_INTERNAL_H
 #define LODE_ENCODER_ENCODER_INTERNAL_H
 
@@ -25,6 +25,7 @@ struct lode_encoder {
     const struct lode_backend_ops *ops; /* choice.ops */
     struct lode_backend *backend;
     struct lode_bert model;
+    struct lode_bert_head head; /* of a cross-encoder; else empty */
     struct lode_lane_state lanes[LODE_LANE_COUNT];
     struct lode_encoder_info info;                   /* as it was opened */
     const struct lode_encoder_info *_Atomic current; /* info, or the fallback's */
@@ -35,6 +36,14 @@ struct lode_encoder {
 /* lode_encoder_open on a backend of the caller's choice. */
 enum lode_code lode_encoder_open_on(const struct lode_backend_choice *choice,
                                     const struct lode_encoder_opts *opts, struct lode_encoder **out,
+                                    struct lode_err *err);
+
+/* What need not even begin: LODE_ECANCELED, LODE_ETIMEOUT. */
+enum lode_code lode_encoder_unwanted(const struct lode_embed_opts *opts, struct lode_err *err);
+/* Rows of a list of texts, through the lane. first: index of list[0] in the call, for messages.
+ * Sorts the list. */
+enum lode_code lode_encoder_compute(struct lode_encoder *enc, const struct lode_embed_opts *opts,
+                                    struct lode_batch_text *list, size_t count, size_t first,
                                     struct lode_err *err);
 
 /* The folder's model.safetensors to a backend. */

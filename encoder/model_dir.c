@@ -137,6 +137,29 @@ static enum lode_code read_shapes(const struct lode_jv *root, struct lode_bert_c
     return LODE_OK;
 }
 
+/* A classifier's labels: as many as id2label names, else num_labels, else two. */
+static enum lode_code read_labels(const struct lode_jv *root, uint32_t *out, struct lode_err *err)
+{
+    const struct lode_jv *names = NULL, *id2label = NULL;
+    uint64_t labels = 2;
+    bool classifier = false;
+    LODE_TRY(lode_jopt(root, "", "architectures", LODE_J_ARRAY, &names, err));
+    for (const struct lode_jv *v = lode_jv_first(names); v; v = lode_jv_next(v)) {
+        struct lode_str name = LODE_STR_NONE;
+        if (lode_jv_str(v, &name) && lode_str_eqz(name, "BertForSequenceClassification"))
+            classifier = true;
+    }
+    if (!classifier) return LODE_OK;
+    LODE_TRY(lode_jopt_u64(root, "", "num_labels", 1, LODE_MODEL_LABELS_MAX, &labels, err));
+    LODE_TRY(lode_jopt(root, "", "id2label", LODE_J_OBJECT, &id2label, err));
+    if (id2label) labels = lode_jv_count(id2label);
+    if (labels == 0 || labels > LODE_MODEL_LABELS_MAX)
+        return lode_fail(err, LODE_ELIMIT, "id2label: has %llu labels, not 1 to %d",
+                         (unsigned long long)labels, LODE_MODEL_LABELS_MAX);
+    *out = (uint32_t)labels;
+    return LODE_OK;
+}
+
 /* "models/all-MiniLM-L6-v2/" -> "all-MiniLM-L6-v2" */
 static struct lode_str last_folder(struct lode_str path)
 {
@@ -155,6 +178,9 @@ static enum lode_code read_config(struct lode_model_dir *d, struct lode_err *err
     enum lode_code rc = open_config(d->path, "config.json", true, &f, err);
     if (rc) goto done;
     rc = read_shapes(f.root, &d->bert, err);
+    if (rc == LODE_OK) rc = read_labels(f.root, &d->labels, err);
+    if (rc == LODE_OK && d->labels && d->bert.types < 2)
+        rc = lode_fail(err, LODE_EUNSUPPORTED, "a cross-encoder with type_vocab_size 1");
     if (rc) {
         lode_err_prefix(err, "%s", f.path);
         goto done;
@@ -325,10 +351,11 @@ static enum lode_code read_modules(struct lode_model_dir *d, bool *include_promp
                                    struct lode_err *err)
 {
     struct config_file f;
-    d->pooling = LODE_POOL_MEAN;
+    d->pooling = d->labels ? LODE_POOL_CLS : LODE_POOL_MEAN; /* what a BERT classifier reads */
     d->normalize = false;
     enum lode_code rc = open_config(d->path, "modules.json", false, &f, err);
     if (rc || !f.root) goto done;
+    d->labels = 0; /* the folder is one of sentence-transformers, of vectors */
     rc = read_module_list(d, f.root, include_prompt, err);
     if (rc) lode_err_prefix(err, "%s", f.path);
 done:

@@ -3,7 +3,8 @@
  * and the tokenizer. Every field that changes a vector is read and checked; what we do not do is
  * refused by name (LODE_EUNSUPPORTED), never guessed.
  *
- *   config.json                        architecture and shapes
+ *   config.json                        architecture and shapes; BertForSequenceClassification
+ *                                      without a modules.json is a cross-encoder
  *   modules.json                       which steps follow the model; absent: mean, no normalise
  *   <pooling folder>/config.json       pooling
  *   sentence_bert_config.json          window, do_lower_case
@@ -35,6 +36,7 @@ struct lode_model_dir {
     bool normalize;
     bool lower_case; /* sentence_bert_config.json asks for lower case before the tokenizer */
     uint32_t window; /* tokens, specials included; <= bert.positions */
+    uint32_t labels; /* of a cross-encoder's classifier; 0: the model gives vectors */
     /* Texts that go in front, by role; .len 0 = none. Owned. */
     struct lode_str prompt_plain, prompt_query, prompt_document;
 };

@@ -30,8 +30,9 @@ struct lode_constants; /* a backend's copies of a model's tables and vectors */
 struct lode_exec;      /* what fn passes to each op: scratch, share, failure */
 
 struct lode_piece {
-    const uint32_t *ids; /* (T) */
-    const uint32_t *cu;  /* (S + 1), cu[0] = 0, cu[S] = T */
+    const uint32_t *ids;  /* (T) */
+    const uint8_t *types; /* (T), rows of the type table; NULL: all 0 */
+    const uint32_t *cu;   /* (S + 1), cu[0] = 0, cu[S] = T */
     uint32_t tokens, seqs;
     uint32_t longest; /* tokens of the longest sequence */
     float *out;       /* where the model puts its (S,H) result */
@@ -52,7 +53,7 @@ struct lode_norm { /* layer norm over H, values borrowed */
     uint32_t width;
 };
 
-struct lode_embed_op { /* x = norm(word[id] + position[i] + type[0]) */
+struct lode_embed_op { /* x = norm(word[id] + position[i] + type[piece->types[t]]) */
     const float *word, *position, *type;
     const struct lode_constants *constants; /* that hold these three */
     struct lode_norm norm;
@@ -142,8 +143,8 @@ struct lode_backend_ops {
 
     /* Plain tasks on the backend's threads, [0, count) in no order: loading, tokenising. */
     void (*tasks)(struct lode_backend *be, size_t count, lode_task_fn fn, void *arg);
-    /* As many at a time as traits().runs. LODE_EDEVICE: the device is lost, and every later run fails
-     * likewise; the pieces can be computed elsewhere. */
+    /* As many at a time as traits().runs. LODE_EDEVICE: the device is lost, and every later run
+     * fails likewise; the pieces can be computed elsewhere. */
     enum lode_code (*run)(struct lode_backend *be, const struct lode_piece *pieces, size_t count,
                           const struct lode_shape *shape, lode_piece_fn fn, void *arg,
                           struct lode_err *err);

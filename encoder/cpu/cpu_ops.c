@@ -199,6 +199,22 @@ void lode_cpu_feed_forward(struct lode_exec *exec, const struct lode_linear *up,
 
 /* --- rows --- */
 
+/* Tokens [from, to) of the piece, of the sequence that begins at `start`: stretches of a type. */
+static void embed_stretches(struct lode_exec *exec, const struct lode_embed_op *op,
+                            const struct lode_piece *piece, size_t start, size_t from, size_t to)
+{
+    const size_t h = exec->shape.hidden;
+    const uint8_t *types = piece->types;
+    struct lode_embed_op of = *op;
+    for (size_t end; from < to; from = end) {
+        of.type = op->type + (types ? types[from] * h : 0);
+        for (end = types ? from + 1 : to; end < to && types[end] == types[from]; end++) {
+        }
+        exec->be->cpu->embed_rows(&of, piece->ids + from, from - start, end - from,
+                                  exec->x + from * h);
+    }
+}
+
 void lode_cpu_embed(struct lode_exec *exec, const struct lode_embed_op *op,
                     const struct lode_piece *piece)
 {
@@ -209,8 +225,7 @@ void lode_cpu_embed(struct lode_exec *exec, const struct lode_embed_op *op,
         size_t from = piece->cu[s] > first ? piece->cu[s] : first;
         size_t to = piece->cu[s + 1] < last ? piece->cu[s + 1] : last;
         if (from >= to) continue;
-        exec->be->cpu->embed_rows(op, piece->ids + from, from - piece->cu[s], to - from,
-                                  exec->x + from * h);
+        embed_stretches(exec, op, piece, piece->cu[s], from, to);
     }
     prepare(exec, exec->x, first, last, h, exec->ready);
     finish(exec, LODE_STEP_EMBED);

@@ -82,6 +82,7 @@ static void fill_tokens(const struct lode_piece *piece, const struct pack_layout
     memset(ids + piece->tokens, 0, padding);
     memset(positions + piece->tokens, 0, padding);
     memset(types, 0, l->key.rows * sizeof *types);
+    for (uint32_t t = 0; piece->types && t < piece->tokens; t++) types[t] = piece->types[t];
     for (uint32_t s = 0; s < piece->seqs; s++)
         for (uint32_t t = piece->cu[s]; t < piece->cu[s + 1]; t++) positions[t] = t - piece->cu[s];
 }

@@ -43,6 +43,23 @@ enum lode_code lode_bert_load(const struct lode_safetensors *st, const struct lo
                               struct lode_err *err);
 void lode_bert_release(struct lode_bert *m); /* may be called twice */
 
+/* What a cross-encoder has behind the body: tanh of a dense layer over the first token's row, and a
+ * classifier. f32, on the host. */
+struct lode_bert_head {
+    uint32_t hidden, labels;
+    float *dense, *dense_bias; /* (H,H), (H); dense owns the block of all four */
+    float *classifier, *bias;  /* (labels,H), (labels) */
+    uint8_t digest[LODE_WEIGHTS_DIGEST];
+};
+/* As lode_bert_load; dir->labels says how many. */
+enum lode_code lode_bert_head_load(const struct lode_safetensors *st,
+                                   const struct lode_model_dir *dir, struct lode_bert_head *out,
+                                   struct lode_err *err);
+void lode_bert_head_release(struct lode_bert_head *head); /* a zeroed one is fine */
+/* Logits of one row of the body, (labels). scratch: (H). */
+void lode_bert_head_score(const struct lode_bert_head *head, const float *row, float *scratch,
+                          float *logits);
+
 struct lode_shape lode_bert_shape(const struct lode_bert *m);
 /* A lode_piece_fn: arg is the struct lode_bert. Writes one row per sequence to piece->out. */
 void lode_bert_forward(void *arg, struct lode_exec *exec, const struct lode_piece *piece);

@@ -331,6 +331,7 @@ enum lode_code lode_tok_build(struct lode_tok_spec *spec, struct lode_tokenizer 
     lode_arena_init(&tok->arena, LODE_TOKENIZER_MEM_MAX);
     tok->norm = spec->norm;
     tok->split_punct = spec->split_punct;
+    tok->odd_pair = spec->odd_pair;
     tok->word_chars_max = spec->word_chars_max;
     enum lode_code rc = set_vocab(tok, spec, err);
     if (!rc) rc = set_added(tok, spec, err);

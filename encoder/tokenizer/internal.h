@@ -48,6 +48,7 @@ struct lode_tokenizer {
     size_t folded_chars_max; /* longest in folded; 0: there are none */
 
     struct lode_tok_ids before, behind; /* [CLS] and [SEP] */
+    bool odd_pair; /* pairs are not: before, A, behind, then with type 1 B, behind */
 
     /* What the fast path knows of a byte (enum lode_tok_class) and what it becomes. */
     uint8_t byte_class[256];
@@ -141,6 +142,7 @@ struct lode_tok_spec {
     struct lode_added *added; /* ids are not looked at: build.c gives them out; lode_free */
     size_t added_count;
     struct lode_tok_ids before, behind; /* memory of the spec's own; lode_free */
+    bool odd_pair;
 };
 void lode_tok_spec_release(struct lode_tok_spec *spec);
 

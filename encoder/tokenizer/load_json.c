@@ -180,6 +180,39 @@ static enum lode_code add_part(const struct lode_jv *part, const struct lode_jv 
     return LODE_OK;
 }
 
+/* Whether p is the part s of "single", a special token or a sequence, with this type. */
+static bool same_part(const struct lode_jv *p, const struct lode_jv *s, const char *kind,
+                      uint64_t type_id)
+{
+    const struct lode_jv *a = lode_jv_get(p, kind), *b = lode_jv_get(s, kind);
+    struct lode_str x = LODE_STR_NONE, y = LODE_STR_NONE;
+    uint64_t type = 0;
+    if (!a || !b || !lode_jv_str(lode_jv_get(a, "id"), &x)) return false;
+    (void)lode_jv_u64(lode_jv_get(a, "type_id"), &type);
+    return type == type_id && lode_jv_str(lode_jv_get(b, "id"), &y) && lode_str_eq(x, y);
+}
+
+/* "pair" is "single", then with type 1 the sequence B and what "single" has behind its sequence. */
+static bool usual_pair(const struct lode_jv *pair, const struct lode_jv *single)
+{
+    const struct lode_jv *p = lode_jv_type(pair) == LODE_J_ARRAY ? lode_jv_first(pair) : NULL;
+    const struct lode_jv *behind = NULL, *body;
+    struct lode_str id = LODE_STR_NONE;
+    uint64_t type = 0;
+    for (const struct lode_jv *s = lode_jv_first(single); s; s = lode_jv_next(s)) {
+        const bool text = lode_jv_get(s, "Sequence") != NULL;
+        if (!p || !same_part(p, s, text ? "Sequence" : "SpecialToken", 0)) return false;
+        if (text) behind = lode_jv_next(s);
+        p = lode_jv_next(p);
+    }
+    body = p ? lode_jv_get(p, "Sequence") : NULL;
+    if (!body || !lode_jv_str(lode_jv_get(body, "id"), &id) || !lode_str_eqz(id, "B")) return false;
+    if (!lode_jv_u64(lode_jv_get(body, "type_id"), &type) || type != 1) return false;
+    for (p = lode_jv_next(p); behind; behind = lode_jv_next(behind), p = lode_jv_next(p))
+        if (!p || !same_part(p, behind, "SpecialToken", 1)) return false;
+    return p == NULL;
+}
+
 static enum lode_code load_template(const struct lode_jv *v, struct lode_tok_spec *spec,
                                     struct lode_err *err)
 {
@@ -190,6 +223,7 @@ static enum lode_code load_template(const struct lode_jv *v, struct lode_tok_spe
     LODE_TRY(lode_jopt(v, "post_processor", "special_tokens", LODE_J_OBJECT, &table, err));
     for (const struct lode_jv *p = lode_jv_first(single); p; p = lode_jv_next(p))
         LODE_TRY(add_part(p, table, spec, &text_seen, err));
+    spec->odd_pair = !usual_pair(lode_jv_get(v, "pair"), single);
     if (text_seen) return LODE_OK;
     return lode_fail(err, LODE_EINVAL, "post_processor.single: has no sequence");
 }
@@ -200,6 +234,7 @@ static enum lode_code load_post(const struct lode_jv *root, struct lode_tok_spec
     const struct lode_jv *v = NULL;
     struct lode_str type;
     LODE_TRY(lode_jopt(root, "", "post_processor", LODE_J_OBJECT, &v, err));
+    spec->odd_pair = v == NULL;
     if (!v) return LODE_OK;
     LODE_TRY(lode_jneed_str(v, "post_processor", "type", &type, err));
     if (lode_str_eqz(type, "TemplateProcessing")) return load_template(v, spec, err);

@@ -40,6 +40,13 @@ void lode_tokenizer_close(struct lode_tokenizer *tok); /* NULL is fine */
 enum lode_code lode_tokenizer_encode(const struct lode_tokenizer *tok, struct lode_str text,
                                      size_t max_tokens, bool add_special, struct lode_tokens *out,
                                      struct lode_err *err);
+/* [CLS] a [SEP] b [SEP] of two texts that were encoded without specials and without a limit. Beyond
+ * max_tokens the longer of the two is cut, to the length of the other at least, then both alike
+ * ("longest_first"). *second: where b begins; tokens from there on have the type 1. No offsets.
+ * LODE_EUNSUPPORTED when the tokenizer joins pairs in another way. */
+enum lode_code lode_tokenizer_pair(const struct lode_tokenizer *tok, const struct lode_tokens *a,
+                                   const struct lode_tokens *b, size_t max_tokens,
+                                   struct lode_tokens *out, size_t *second, struct lode_err *err);
 size_t lode_tokenizer_vocab_size(const struct lode_tokenizer *tok);
 /* The piece of an id, "" beyond the vocabulary; borrowed from tok. */
 struct lode_str lode_tokenizer_piece(const struct lode_tokenizer *tok, uint32_t id);

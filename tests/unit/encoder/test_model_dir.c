@@ -281,6 +281,41 @@ static void prompts_outside_the_pooling_are_refused(void **state)
     expect_refused(f, LODE_EUNSUPPORTED, "include_prompt");
 }
 
+static uint32_t labels_of(const struct fixture *f)
+{
+    struct lode_model_dir dir = read_ok(f);
+    const uint32_t labels = dir.labels;
+    if (labels) {
+        assert_int_equal(dir.pooling, LODE_POOL_CLS);
+        assert_false(dir.normalize);
+    }
+    lode_model_dir_release(&dir);
+    return labels;
+}
+
+static void a_classifier_without_modules_is_a_cross_encoder(void **state)
+{
+    const struct fixture *f = *state;
+    char path[96];
+    static const char classifier[] = "[\"BertForSequenceClassification\"]";
+    edit_config(f, "architectures", classifier);
+    assert_int_equal(labels_of(f), 0); /* modules.json says that it gives vectors */
+    snprintf(path, sizeof path, "%s/modules.json", f->dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(labels_of(f), 2);
+    edit_config(f, "architectures", "[\"BertModel\"], \"id2label\": {\"0\": \"A\"}");
+    assert_int_equal(labels_of(f), 0);
+    edit_config(f, "num_labels", "5, \"architectures\": [\"BertForSequenceClassification\"]");
+    assert_int_equal(labels_of(f), 5);
+    edit_config(f, "id2label",
+                "{\"0\": \"A\"}, \"architectures\": [\"BertForSequenceClassification\"]");
+    assert_int_equal(labels_of(f), 1);
+    edit_config(f, "id2label", "{}, \"architectures\": [\"BertForSequenceClassification\"]");
+    expect_refused(f, LODE_ELIMIT, "id2label");
+    edit_config(f, "type_vocab_size", "1, \"architectures\": [\"BertForSequenceClassification\"]");
+    expect_refused(f, LODE_EUNSUPPORTED, "type_vocab_size");
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
 
 int main(void)
@@ -299,6 +334,7 @@ int main(void)
         IN_FOLDER(the_window_is_the_smallest_that_is_stated),
         IN_FOLDER(prompts_go_by_role_and_default),
         IN_FOLDER(prompts_outside_the_pooling_are_refused),
+        IN_FOLDER(a_classifier_without_modules_is_a_cross_encoder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
