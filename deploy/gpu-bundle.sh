@@ -17,7 +17,7 @@ bundle=${1:-$build/gpu-bundle}
 limit_mib=64
 here=$root/build-bundle
 
-need_packages gcc g++ cmake ninja-build python3 python3-pip python3-numpy libcjson-dev libcmocka-dev
+need_packages gcc g++ cmake ninja-build python3 python3-pip libcjson-dev libcmocka-dev
 need_model
 nvcc=$(bash "$root/deploy/cuda-toolkit.sh")
 say "Building the encoder, the CUDA module and their tests"

@@ -3,19 +3,24 @@
 
 usage: to_f16.py MODEL OUT
 OUT gets MODEL's JSON and text files and model.safetensors with every F32 tensor rounded to F16 (to nearest); other tensors stay. A value beyond
-65504 is an error. Needs: numpy."""
+65504 is an error."""
 import json
 import shutil
 import struct
 import sys
 
-import numpy as np
+PIECE = 1 << 20  # values at a time
 
 
 def rounded(name, data):
-    out = np.frombuffer(data, "<f4").astype("<f2")
-    if not np.isfinite(out).all(): sys.exit(f"{name}: a value does not fit f16")
-    return out.tobytes()
+    out = []
+    for at in range(0, len(data), 4 * PIECE):
+        values = struct.unpack(f"<{len(data[at:at + 4 * PIECE]) // 4}f", data[at:at + 4 * PIECE])
+        try:
+            out.append(struct.pack(f"<{len(values)}e", *values))
+        except OverflowError:
+            sys.exit(f"{name}: a value does not fit f16")
+    return b"".join(out)
 
 
 def convert(source, target):
