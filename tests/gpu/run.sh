@@ -99,6 +99,8 @@ ops() {
     local test tool sanitizer
     device ops || return
     sanitizer=$(command -v compute-sanitizer || true)
+    export LODE_TEST_CUDA_MODULE=$programs/liblode_cuda.so LODE_MODEL=$MODEL
+    cd "$root" || return # tests find their golden files from here
     for test in "$programs"/test_cuda_*_device; do
         one_test "$(basename "$test")" "$(basename "$test")" timeout 300 "$test"
     done
