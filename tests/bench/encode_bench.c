@@ -3,13 +3,15 @@
  *
  *   lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--count C] [--rounds R]
  *                     [--device D] [--dtype NAME] [--module FILE] [--threads T] [--callers C]
- *                     [--gemm NAME] [--seconds S] [--out FILE] [--latency] [--profile] [--json]
- *
+ *                     [--gemm NAME] [--seconds S] [--out FILE] [--model-only] [--latency] [--profile]
+ *                     [--gemm NAME] [--seconds S] [--out FILE] [--model-only] [--latency]
+ *                     [--profile] [--json]
  * --tokens N makes C texts of exactly N tokens out of the words of the model's own vocabulary;
  * --texts FILE takes one text a line. The load is run once to warm up, then R times; the best round
  * counts for the rates, every call for the percentiles. --callers makes that many calls at a time;
  * --latency is one text of 16 tokens a call, one call at a time. --seconds goes on with rounds
- * until that much time is over. --out gets the vectors, f32 in the machine's order, row by row. */
+ * until that much time is over. --out gets the vectors, f32 in the machine's order, row by row.
+ * --model-only tokenises once before, and times token ids in, vectors out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,13 +31,15 @@ struct bench {
     const char *model, *texts_file, *gemm, *dtype, *device, *module, *out;
     size_t tokens, batch, count, rounds, seconds;
     unsigned threads, callers;
-    bool json, profile;
+    bool json, profile, model_only;
 };
 
 struct load {
     struct lode_str *texts;
     size_t count;
     struct lode_buf memory; /* what texts point into */
+    uint32_t *ids;          /* --model-only: of all texts, text i from cu[i] on */
+    size_t *cu;
 };
 
 /* An option of text or number: false when there is none of that name, or its value is not fit. */
@@ -74,6 +78,8 @@ static bool parse_args(int argc, char **argv, struct bench *b)
             b->json = true;
         else if (strcmp(argv[i], "--profile") == 0)
             b->profile = true;
+        else if (strcmp(argv[i], "--model-only") == 0)
+            b->model_only = true;
         else if (strcmp(argv[i], "--latency") == 0) {
             b->tokens = 16;
             b->batch = b->callers = 1;
@@ -137,6 +143,26 @@ static enum lode_code read_texts(const struct bench *b, struct load *load, struc
     return LODE_OK;
 }
 
+static enum lode_code tokenise(const struct lode_encoder *enc, struct load *load,
+                               struct lode_err *err)
+{
+    const uint32_t window = lode_encoder_info(enc)->window;
+    struct lode_tokens tokens = {0};
+    enum lode_code rc = LODE_OK;
+    load->ids = lode_calloc(load->count * window, sizeof *load->ids);
+    load->cu = lode_calloc(load->count + 1, sizeof *load->cu);
+    if (!load->ids || !load->cu) return lode_fail_nomem(err, 0, "the tokens");
+    for (size_t i = 0; i < load->count && !rc; i++) {
+        rc = lode_tokenizer_encode(lode_encoder_tokenizer(enc), load->texts[i], window, true,
+                                   &tokens, err);
+        if (rc) break;
+        memcpy(load->ids + load->cu[i], tokens.ids, tokens.count * sizeof *tokens.ids);
+        load->cu[i + 1] = load->cu[i] + tokens.count;
+    }
+    lode_tokens_release(&tokens);
+    return rc;
+}
+
 static int by_size(const void *a, const void *b)
 {
     const double *x = a, *y = b;
@@ -157,15 +183,21 @@ struct run { /* all calls of a run; callers take them in turn */
 static void one_call(void *arg, size_t index, unsigned worker)
 {
     struct run *r = arg;
-    const size_t at = index * r->b->batch, left = r->load->count - at;
+    const struct load *load = r->load;
+    const size_t at = index * r->b->batch, left = load->count - at;
+    const size_t count = left < r->b->batch ? left : r->b->batch;
+    float *out = r->out + at * lode_encoder_info(r->enc)->dim;
     struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
     if (r->rc[worker]) return;
     opts.lane = LODE_LANE_QUERY; /* at full priority: ingest runs at a lower one */
     opts.patient = true;
     const uint64_t start = lode_now_ns();
-    r->rc[worker] = lode_encoder_embed(
-        r->enc, r->load->texts + at, left < r->b->batch ? left : r->b->batch, &opts,
-        r->out + at * lode_encoder_info(r->enc)->dim, r->report + at, &r->err[worker]);
+    if (load->ids)
+        r->rc[worker] = lode_encoder_embed_ids(r->enc, load->ids, load->cu + at, count, &opts, out,
+                                               &r->err[worker]);
+    else
+        r->rc[worker] = lode_encoder_embed(r->enc, load->texts + at, count, &opts, out,
+                                           r->report + at, &r->err[worker]);
     r->ms[index] = lode_seconds_since(start) * 1e3;
 }
 
@@ -210,6 +242,8 @@ static void print_json(const struct lode_encoder_info *info, const struct bench 
     lode_jw_begin(&w, '{');
     lode_jw_key(&w, "model");
     lode_jw_strz(&w, info->name);
+    lode_jw_key(&w, "model_only");
+    lode_jw_bool(&w, b->model_only);
     lode_jw_key(&w, "device");
     lode_jw_strz(&w, info->device);
     lode_jw_key(&w, "dtype");
@@ -230,11 +264,11 @@ static void print_figures(const struct lode_encoder_info *info, const struct ben
         print_json(info, b, f);
         return;
     }
-    printf("%s %s %s: %zu texts, %zu tokens, batch %zu, %u callers, %u threads: %.1f seq/s, "
+    printf("%s %s %s%s: %zu texts, %zu tokens, batch %zu, %u callers, %u threads: %.1f seq/s, "
            "%.0f tokens/s, call ms p50 %.3f p95 %.3f p99 %.3f\n",
-           info->name, info->device, info->dtype, f->texts, f->tokens, b->batch, b->callers,
-           info->threads, (double)f->texts / f->seconds, (double)f->tokens / f->seconds, f->p50,
-           f->p95, f->p99);
+           info->name, info->device, info->dtype, b->model_only ? " model only" : "", f->texts,
+           f->tokens, b->batch, b->callers, info->threads, (double)f->texts / f->seconds,
+           (double)f->tokens / f->seconds, f->p50, f->p95, f->p99);
 }
 
 static enum lode_code write_vectors(const char *path, const float *v, size_t count,
@@ -279,7 +313,8 @@ static enum lode_code run_rounds(struct lode_encoder *enc, const struct bench *b
         memcpy(ms + (round - 1) % b->rounds * calls, r.ms, calls * sizeof *ms);
     }
     if (!rc) {
-        for (size_t i = 0; i < load->count; i++) f.tokens += r.report[i].tokens;
+        for (size_t i = 0; i < load->count; i++)
+            f.tokens += load->ids ? load->cu[i + 1] - load->cu[i] : r.report[i].tokens;
         qsort(ms, all, sizeof *ms, by_size);
         f.p50 = ms[all / 2], f.p95 = ms[all * 95 / 100], f.p99 = ms[all * 99 / 100];
         print_figures(lode_encoder_info(enc), b, &f);
@@ -332,12 +367,15 @@ static enum lode_code run_bench(const struct bench *b, struct lode_err *err)
         rc = read_texts(b, &load, err);
     else
         make_texts(lode_encoder_tokenizer(enc), b, &load);
+    if (!rc && b->model_only) rc = tokenise(enc, &load, err);
     if (rc) goto done;
     rc = run_rounds(enc, b, &load, err);
     if (rc == LODE_OK && !b->json) print_profile(enc);
 done:
     lode_encoder_close(enc);
     lode_buf_release(&load.memory);
+    lode_free(load.ids);
+    lode_free(load.cu);
     lode_free(load.texts);
     return rc;
 }
@@ -351,7 +389,7 @@ int main(int argc, char **argv)
                         "    [--batch B] [--count C] [--rounds R] [--device auto|cpu|cuda[:N]]\n"
                         "    [--dtype NAME] [--module FILE] [--threads T] [--callers C]\n"
                         "    [--gemm NAME] [--seconds S] [--out FILE] [--latency] [--profile]\n"
-                        "    [--json]\n");
+                        "    [--model-only] [--json]\n");
         return 2;
     }
     if (run_bench(&b, &err) == LODE_OK) return 0;

@@ -155,17 +155,22 @@ speed() {
     python_has numpy speed || return
     base=$(shape bert-base 12 768 12 3072)
     large=$(shape bert-large 24 1024 16 4096)
-    for dtype in bf16 fp8; do
-        rate "BERT-base, 512 tokens, $dtype" "$base" --tokens 512 --count 8192 --batch 512 --callers 8 --dtype $dtype
-        rate "BERT-base, 50 tokens, $dtype" "$base" --tokens 50 --count 65536 --batch 1024 --callers 8 --dtype $dtype
-        rate "BERT-base, 50 tokens, 16 texts a call, $dtype" "$base" --tokens 50 --count 32768 --batch 16 --callers 64 \
+    for dtype in bf16 fp8; do # the model alone: token ids in, vectors out
+        rate "BERT-base, 512 tokens, $dtype" "$base" --tokens 512 --count 8192 --batch 512 --callers 8 --model-only \
             --dtype $dtype
-        rate "MiniLM, 128 tokens, $dtype" "$MODEL" --tokens 128 --count 65536 --batch 1024 --callers 8 --dtype $dtype
+        rate "BERT-base, 50 tokens, $dtype" "$base" --tokens 50 --count 65536 --batch 1024 --callers 8 --model-only \
+            --dtype $dtype
+        rate "MiniLM, 128 tokens, $dtype" "$MODEL" --tokens 128 --count 65536 --batch 1024 --callers 8 --model-only \
+            --dtype $dtype
         rate "BERT-large, lengths like SQuAD's (texts.py), $dtype" "$large" --texts "$(texts squad 8192)" --batch 512 \
-            --callers 8 --dtype $dtype
+            --callers 8 --model-only --dtype $dtype
     done
+    # With tokenising; end to end over HTTP needs a whole lode, see tests/bench/load_embed.c.
+    rate "BERT-base, 512 tokens, from text" "$base" --tokens 512 --count 8192 --batch 512 --callers 8
+    rate "BERT-base, 50 tokens, from text, 16 a call" "$base" --tokens 50 --count 32768 --batch 16 --callers 64
+    rate "MiniLM, 128 tokens, from text" "$MODEL" --tokens 128 --count 65536 --batch 1024 --callers 8
     for dtype in bf16 f16 f32; do
-        rate "MiniLM, one query of 16 tokens at a time, $dtype" "$MODEL" --latency --dtype $dtype
+        rate "MiniLM, one query of 16 tokens at a time, $dtype" "$MODEL" --latency --model-only --dtype $dtype
     done
     for kind in "$base" "$MODEL"; do
         say "speed: time of each step, $(basename "$kind"), 512 tokens: $(bench "$kind" --device cuda --dtype bf16 --tokens 512 \
