@@ -3,9 +3,9 @@
  *
  *   lode-encode-bench MODEL_DIR [--tokens N | --texts FILE] [--batch B] [--count C] [--rounds R]
  *                     [--device D] [--dtype NAME] [--module FILE] [--threads T] [--callers C]
- *                     [--gemm NAME] [--seconds S] [--out FILE] [--model-only] [--latency] [--profile]
  *                     [--gemm NAME] [--seconds S] [--out FILE] [--model-only] [--latency]
  *                     [--profile] [--json]
+ *
  * --tokens N makes C texts of exactly N tokens out of the words of the model's own vocabulary;
  * --texts FILE takes one text a line. The load is run once to warm up, then R times; the best round
  * counts for the rates, every call for the percentiles. --callers makes that many calls at a time;
