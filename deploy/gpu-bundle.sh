@@ -30,7 +30,7 @@ rm -rf "$bundle"
 mkdir -p "$bundle/bin" "$bundle/lib" "$bundle/include/cjson" "$bundle/models"
 # Sources: what is tracked or would be, of the folders that an encoder-only build reads.
 (cd "$root" && git ls-files -co --exclude-standard CMakeLists.txt LICENSE base encoder tests/CMakeLists.txt tests/bench \
-    tests/gpu tests/golden/embed tests/golden/tokenizer tests/unit/base tests/unit/encoder \
+    tests/gpu tests/golden/embed tests/golden/score tests/golden/tokenizer tests/unit/base tests/unit/encoder \
     indexer/quantise.c indexer/quantise.h indexer/kernels.h storage/types.h deploy/lib.sh 'deploy/cuda-toolkit*' |
     sort -u | tar -cf - -T -) | tar -xf - -C "$bundle"
 for program in lode-encode-bench lode-scan-bench liblode_cuda.so; do

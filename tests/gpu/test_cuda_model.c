@@ -17,7 +17,9 @@
 #include "tests/gpu/emu/fake_cuda.h"
 #include "tests/unit/encoder/model_fixture.h"
 
-enum { DIM = 384, TEXTS = 64, TINY_DIM = 32 };
+#define SCORE LODE_GOLDEN_DIR "/../score"
+
+enum { DIM = 384, TEXTS = 64, TINY_DIM = 32, SCORE_PAIRS = 17 };
 /* Bytes of scratch: enough for short runs, and the fake device fills all that is allocated. */
 enum { TINY_MEMORY = 80 << 20, DEFAULT_MEMORY = 160 << 20 };
 
@@ -473,6 +475,47 @@ static void vectors_are_near_those_of_sentence_transformers(void **state)
     if (fake.reset) default_case(&marks[1], 1000); /* several tiles of keys */
 }
 
+/* --- a cross-encoder: token types reach the device, also in a graph that is replayed --- */
+
+static void expect_logits(const char *dtype, float tolerance)
+{
+    struct lode_json *doc = NULL;
+    struct lode_buf bytes;
+    struct lode_err err = LODE_ERR_INIT;
+    struct lode_embed_opts opts = LODE_EMBED_OPTS_DEFAULT;
+    float *want = fixture_floats(SCORE "/one.f32", SCORE_PAIRS), got;
+    size_t at = 0;
+    fixture_read(SCORE "/pairs.json", &bytes);
+    assert_int_equal(lode_json_parse(lode_buf_str(&bytes), bytes.len, &doc, &err), LODE_OK);
+    lode_buf_release(&bytes);
+    struct lode_encoder *enc = open_model(SCORE "/tiny-cross", dtype);
+    const struct lode_jv *root = lode_json_root(doc);
+    for (const struct lode_jv *v = lode_jv_first(root); v; v = lode_jv_next(v)) {
+        struct lode_str query, text;
+        assert_true(lode_jv_str(lode_jv_get(v, "query"), &query));
+        const struct lode_jv *list = lode_jv_get(v, "texts");
+        for (const struct lode_jv *t = lode_jv_first(list); t; t = lode_jv_next(t), at++) {
+            assert_true(lode_jv_str(t, &text));
+            if (lode_encoder_score(enc, query, &text, 1, &opts, &got, NULL, &err))
+                fail_msg("%s", err.msg);
+            if (!(fabsf(got - want[at]) <= tolerance))
+                fail_msg("%s, pair %zu: %g, expected %g", dtype, at, (double)got, (double)want[at]);
+        }
+    }
+    assert_int_equal(at, SCORE_PAIRS);
+    lode_encoder_close(enc);
+    lode_json_free(doc);
+    free(want);
+}
+
+static void a_cross_encoder_gives_the_logits_of_transformers(void **state)
+{
+    (void)state;
+    expect_logits("f32", 1e-4f);
+    expect_logits("f16", 0.02f);
+    expect_logits("bf16", 0.1f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +529,7 @@ int main(void)
         cmocka_unit_test_setup(the_processor_takes_over_when_no_device_is_left, fresh),
         cmocka_unit_test_setup(scratch_is_cut_to_the_memory_given, fresh),
         cmocka_unit_test_setup(callers_of_several_devices_get_their_own_rows, fresh),
+        cmocka_unit_test_setup(a_cross_encoder_gives_the_logits_of_transformers, fresh),
         cmocka_unit_test_setup(vectors_are_near_those_of_sentence_transformers, fresh),
     };
     if (!module_path()) {
