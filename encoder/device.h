@@ -110,4 +110,10 @@ struct lode_device_ops {
                            struct lode_err *err);
 };
 
+/* The device that the encoder's setting names: "auto", "cpu", "cuda" or "cuda:N" and the module as
+ * in encoder.h. *out NULL: there is none to use (cpu; auto without one). Of several the first. */
+enum lode_code lode_device_find(const char *device, const char *module,
+                                const struct lode_device_ops **out, unsigned *index,
+                                struct lode_err *err);
+
 #endif

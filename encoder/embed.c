@@ -15,10 +15,11 @@
 #include "encoder/encoder_internal.h"
 
 enum {
-    GROUP_TEXTS = 1024, /* of 512 tokens are 2 MiB of ids, and enough to sort */
-    GROUP_IDS = 8192,   /* texts whose ids are the caller's: two full runs of a GPU */
-    OWN_TEXTS = 16,     /* are tokenised by the caller: waking others would take as long */
-    TASK_TEXTS = 128    /* tokenised on the lane's threads at a time: some milliseconds */
+    GROUP_TEXTS = 1024,     /* of 512 tokens are 2 MiB of ids, and enough to sort */
+    GROUP_IDS = 8192,       /* texts whose ids are the caller's: two full runs of a GPU */
+    OWN_TEXTS = 16,         /* are tokenised by the caller: waking others would take as long */
+    OWN_TEXTS_DEVICE = 256, /* beside a GPU: callers are many, and the pool is one's at a time */
+    TASK_TEXTS = 128        /* tokenised on the lane's threads at a time: some milliseconds */
 };
 
 struct group {
@@ -127,7 +128,8 @@ enum lode_code lode_encoder_unwanted(const struct lode_embed_opts *opts, struct 
 static enum lode_code tokenize_all(struct group *g, struct lode_err *err)
 {
     const struct lode_lane_state *lane = &g->enc->lanes[g->opts->lane];
-    if (g->count <= OWN_TEXTS) {
+    const bool device = lane->ops->traits(lane->backend).unit_tokens == UINT32_MAX;
+    if (g->count <= (device ? OWN_TEXTS_DEVICE : OWN_TEXTS)) {
         for (size_t i = 0; i < g->count; i++) tokenize_task(g, i, 0);
     } else {
         for (g->done = 0; g->done < g->count; g->done += TASK_TEXTS) {

@@ -187,13 +187,13 @@ static enum lode_code open_served(struct lode_lane_state *lane)
 
 /* All threads of the lane are made here, since a thread inherits the priority of its maker. Linux
  * has a nice value for each thread; where it cannot be changed, ingest runs at the same priority.
- */
+ * A GPU has priorities of its own, and threads that feed it must not wait for those that talk. */
 static void *serve(void *arg)
 {
     struct lode_lane_state *lane = arg;
     const id_t self = (id_t)gettid();
     const int nice = getpriority(PRIO_PROCESS, self) + (int)lane->opts->ingest_nice;
-    (void)setpriority(PRIO_PROCESS, self, nice);
+    if (lane->ops == &lode_cpu_backend) (void)setpriority(PRIO_PROCESS, self, nice);
     const enum lode_code rc = open_served(lane);
     if (rc && lane->open) lode_batcher_stop(&lane->batcher);
     tell(lane, rc);

@@ -17,6 +17,11 @@ struct encoder_load {          /* one thread's work; read by the opener after th
     bool running;
 };
 
+static const char *module_of(const struct lode_config *config)
+{
+    return config->cuda_module[0] ? config->cuda_module : NULL;
+}
+
 static void *load_encoder(void *arg)
 {
     struct encoder_load *load = arg;
@@ -42,7 +47,7 @@ static enum lode_code start_encoder(const struct lode_config *config, unsigned p
     load->opts.query_waiting = load->config.waiting_tokens;
     load->opts.dtype = load->config.dtype;
     load->opts.device = load->config.device;
-    load->opts.cuda_module = load->config.cuda_module[0] ? load->config.cuda_module : NULL;
+    load->opts.cuda_module = module_of(&load->config);
     load->opts.metrics = metrics;
     LODE_TRY(lode_thread_start(&load->thread, "lode-model", load_encoder, load, err));
     load->running = true;
@@ -60,6 +65,16 @@ static enum lode_code join_encoder(struct encoder_load *load, struct lode_app *a
     return load->rc;
 }
 
+/* A server keeps copies of its collections on the GPU; for one query an upload would not pay. */
+static enum lode_code give_device(const struct lode_config *config, unsigned parts,
+                                  struct lode_index_opts *index, struct lode_err *err)
+{
+    if (!(parts & LODE_APP_BACKGROUND) || config->search_memory_mib == 0) return LODE_OK;
+    index->device_bytes = (size_t)config->search_memory_mib * LODE_MIB;
+    return lode_device_find(config->device, module_of(config), &index->device, &index->device_index,
+                            err);
+}
+
 static enum lode_code open_store(struct lode_app *app, unsigned parts, struct lode_err *err)
 {
     struct lode_store_opts store = LODE_STORE_OPTS_DEFAULT;
@@ -75,6 +90,7 @@ static enum lode_code open_store(struct lode_app *app, unsigned parts, struct lo
     index.store = app->store;
     index.background = (parts & LODE_APP_BACKGROUND) != 0;
     index.metrics = app->metrics;
+    LODE_TRY(give_device(app->config, parts, &index, err));
     return lode_index_open(&index, &app->index, err);
 }
 

@@ -57,6 +57,10 @@ static const struct config_key keys[] = {
     {"cuda-module", "LODE_CUDA_MODULE",
      "file of the CUDA backend; else it is looked for beside the program and in ../lib/lode",
      KEY_TEXT, FIELD(cuda_module), 0, 0, NULL},
+    {"search-memory", "LODE_SEARCH_MEMORY",
+     "MiB of GPU memory that a server may fill with vectors, for exact search; 0 = search on the "
+     "processor",
+     KEY_NUMBER, FIELD(search_memory_mib), 0, 1 << 20, NULL},
     {"url", "LODE_URL", "server to ask instead of opening the data", KEY_TEXT, FIELD(url), 0, 0,
      NULL},
     {"key", "LODE_API_KEY", "API key for that server", KEY_TEXT, FIELD(key), 0, 0, NULL},
@@ -138,6 +142,7 @@ enum lode_code lode_config_load(struct lode_config *c, struct lode_err *err)
                               .embed_cache_mib = 64,
                               .request_timeout = LODE_TIMEOUT_DEFAULT,
                               .dtype = "auto",
+                              .search_memory_mib = 16384,
                               .device = "auto",
                               .log = "warn"};
     if (home && *home) snprintf(c->data, sizeof c->data, "%s/.local/share/lode", home);

@@ -22,10 +22,11 @@ struct lode_config {
                                  file; 0: no cache of any kind */
     unsigned request_timeout; /* seconds for a request that waits for the model; 0: no bound */
     unsigned bulk_requests;   /* embedded at once by the server; 0 = LODE_INGEST_CALLS_MAX */
-    unsigned waiting_tokens;  /* of texts that wait for the model; 0 = what suits the device */
-    unsigned workers;         /* requests handled at once; 0 = what suits processors and device */
-    char dtype[16];           /* "auto", "f32", "bf16", "f16", "int8", "fp8" */
-    char device[16];          /* "auto", "cpu", "cuda", "cuda:N" */
+    unsigned search_memory_mib; /* of a GPU's memory, for copies of collections; 0 = none */
+    unsigned waiting_tokens;    /* of texts that wait for the model; 0 = what suits the device */
+    unsigned workers;           /* requests handled at once; 0 = what suits processors and device */
+    char dtype[16];             /* "auto", "f32", "bf16", "f16", "int8", "fp8" */
+    char device[16];            /* "auto", "cpu", "cuda", "cuda:N" */
     char cuda_module[PATH_MAX]; /* ""; where the encoder looks for it by itself */
     char url[512];              /* of a server to speak to instead of opening the data; "": none */
     char key[128];              /* API key for that server */

@@ -22,7 +22,7 @@ LODE_DEVICE float gelu_erf_f32(float x)
     return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
 }
 
-/* x * P(X <= x). The tail erfc(|x| / sqrt 2) / 2 = poly(t) exp(-x^2 / 2) / 2 has no cancellation. */
+/* x * P(X <= x). The tail erfc(|x| / sqrt 2) / 2 = poly(t) exp(-x^2 / 2) / 2 cancels nothing. */
 LODE_DEVICE float gelu_erf(float x)
 {
     const float z = fabsf(x) * 0.70710678118654752f;

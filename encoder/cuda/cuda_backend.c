@@ -12,7 +12,7 @@
 
 enum {
     RUN_MIN = 8192,        /* tokens: a millisecond or two of a large device */
-    WAITING_MAX = 4 << 20, /* tokens: a second or two of BERT-base on one H200 */
+    WAITING_MAX = 16 << 20, /* tokens: 1,024 requests of 16 full windows; some 6 s of BERT-base */
     MEMORY_PERCENT = 50    /* of a device's free memory that scratch may take by itself */
 };
 

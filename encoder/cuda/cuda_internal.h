@@ -4,7 +4,7 @@
  *   backend   all devices of one lane; hands pieces to slots and retries them when a device is lost
  *   device    a GPU as this backend sees it
  *   slot      one run's worth of everything: stream, arena, pinned staging, plans, graphs. A device
- *             has SLOTS of them, so that one run's copies and launches overlap another's arithmetic;
+ *             has SLOTS of them, so that a run's copies and launches overlap another's arithmetic;
  *             a slot is used by one thread at a time, hence nothing in it needs a lock.
  *
  * Every size below is in tokens of a padded piece: T rounded up to LODE_CUDA_ROWS_UNIT. */
@@ -111,7 +111,7 @@ struct matmul_args {
     uint32_t rows;
     bool capturing; /* the plan must exist: nothing may be timed */
 };
-/* y = x w^T + bias. A new shape is planned on first use: the candidates of cuBLASLt are timed on the
+/* y = x w^T + bias. A new shape is planned on first use: cuBLASLt's candidates are timed on the
  * stream, and the fastest is kept. */
 enum lode_code lode_matmul_run(struct matmul *m, const struct matmul_args *a, cudaStream_t stream,
                                struct lode_err *err);

@@ -53,7 +53,7 @@ struct lode_add_norm_args {
 };
 cudaError_t lode_cuda_add_norm(const struct lode_add_norm_args *a, cudaStream_t stream);
 
-/* inner = act(inner), in place; act as enum lode_activation. With fp8 only the codes are written. */
+/* inner = act(inner), in place; act as enum lode_activation. With fp8 only codes are written. */
 struct lode_activate_args {
     enum lode_element type;
     int act;

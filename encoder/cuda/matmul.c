@@ -4,7 +4,7 @@
  * bias runs along D's rows, as the epilogue wants it. In fp8 both operands carry vectors of scales
  * ("outer vector": one a row of A^T, one a column of B), so values need no pass of their own.
  *
- * A plan holds the algorithm for a bucket of row counts. cuBLASLt's heuristic gives candidates, best
+ * A plan holds the algorithm for a bucket of row counts. cuBLASLt's heuristic offers some, best
  * first by its own guess; guesses are wrong by tens of percent at odd shapes, so each is timed. */
 #include <math.h>
 #include <string.h>

@@ -64,7 +64,7 @@ struct pack_layout lode_pack_plan(const struct lode_piece *piece)
     return l;
 }
 
-/* Most are a token a sequence, each a tile of its own; a graph's powers of two at most double it. */
+/* Most are a token a sequence, each a tile of its own; a graph's powers of two at most double. */
 size_t lode_pack_bytes_max(uint32_t tokens)
 {
     const uint32_t rows = round_up(tokens, LODE_CUDA_ROWS_UNIT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A slot: the memory of one run, cut once out of one allocation, and a run through it. Everything of
+/* A slot: the memory of one run, cut once out of one allocation, and a run through it. All of
  * a run is enqueued on the slot's stream, so the arena needs no other order than the stream's: the
  * block to the device, the model's ops, the rows back. Nothing is allocated while running.
  *

@@ -4,9 +4,11 @@ real host code, no speed."""
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -109,5 +111,47 @@ def test_a_server_with_a_gpu_lets_a_thousand_requests_wait_for_it(tmp_path):
             r = json.loads(done.stdout)
             assert (done.returncode, done.stderr, r["status"]) == (0, "", {"200": count})
         assert server.call("GET", "/info")[1]["embed_cache"]["stored_entries"] == 0  # memory only: it computes faster than a disk writes
+    finally:
+        server.stop()
+
+
+@fake_gpu
+def test_exact_search_on_the_gpu_finds_what_the_processor_finds(tmp_path):
+    rng = random.Random(7)
+    rows = [[rng.gauss(0, 1) for _ in range(16)] for _ in range(24000)]
+    queries = [[rng.gauss(0, 1) for _ in range(16)] for _ in range(5)]
+
+    def found(server):
+        out = []
+        for q in queries:
+            body = {"query": q, "limit": 10, "params": {"exact": True}}
+            status, reply = server.call("POST", "/collections/c/points/query", body)
+            assert status == 200, reply
+            out.append([(h["id"], h["score"]) for h in reply["result"]["points"]])
+        return out, reply["lode"]["plan"]["method"]
+
+    server = Lode(tmp_path / "d", "--device", "cpu")
+    try:
+        assert server.call("PUT", "/collections/c", {"vectors": {"size": 16, "distance": "Cosine"}})[0] == 200
+        for at in range(0, len(rows), 8000):
+            points = [{"id": at + i + 1, "vector": v} for i, v in enumerate(rows[at : at + 8000])]
+            assert server.call("PUT", "/collections/c/points?wait=true", {"points": points})[0] == 200
+        want, method = found(server)
+        assert method == "exact scan"
+    finally:
+        server.stop()
+    server = Lode(tmp_path / "d", "--device", "cuda", "--cuda-module", str(FAKE))
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:  # the copy is made in the background
+            got, method = found(server)
+            assert got == want
+            if method == "exact scan (cuda)":
+                break
+            time.sleep(0.2)
+        assert method == "exact scan (cuda)"
+        body = {"points": [{"id": 90001, "vector": queries[0]}]}
+        assert server.call("PUT", "/collections/c/points?wait=true", body)[0] == 200
+        assert found(server)[0][0][0][0] == 90001  # a write is seen at once, wherever the scan runs
     finally:
         server.stop()
