@@ -17,6 +17,7 @@ static const struct cli_flag flags[] = {
     {"bulk-requests", 0, "N", "bulk embedding requests at once (16); others get 429"},
     {"waiting-tokens", 0, "N", "tokens that may wait for the model (1-2 s of work); then 429"},
     {"workers", 0, "N", "requests handled at once (by the processors; with a GPU 1,088)"},
+    {"search-memory", 0, "MIB", "GPU memory for exact search (16384); 0: the processor searches"},
     {"embed-cache", 0, "MIB",
      "memory for vectors of texts (64), and 4 times as much on disk; 0: none"},
     {NULL, 0, NULL, NULL}};

@@ -140,7 +140,7 @@ def test_exact_search_on_the_gpu_finds_what_the_processor_finds(tmp_path):
         assert method == "exact scan"
     finally:
         server.stop()
-    server = Lode(tmp_path / "d", "--device", "cuda", "--cuda-module", str(FAKE))
+    server = Lode(tmp_path / "d", "--device", "cuda", "--cuda-module", str(FAKE), "--search-memory", "64")
     try:
         end = time.monotonic() + 60
         while time.monotonic() < end:  # the copy is made in the background
