@@ -26,14 +26,14 @@ done
 folder=${folder:-$build/cuda-toolkit}
 pins=$root/deploy/cuda-toolkit.txt
 
-# usable NVCC: it runs, knows sm_90a (CUDA 12 or later), and its toolkit has cuBLASLt.
+# usable NVCC: it runs, is of CUDA 12.9 or later (cuBLASLt scales fp8 by row and column since), and has cuBLASLt beside it.
 usable() {
     local home release
     [ -x "$1" ] || return 1
     home=$(dirname "$(dirname "$(readlink -f "$1")")")
     [ -f "$home/include/cublasLt.h" ] || compgen -G "$home/targets/*/include/cublasLt.h" >/dev/null || return 1
-    release=$("$1" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
-    [ "${release:-0}" -ge 12 ]
+    release=$("$1" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+    [ -n "$release" ] && [ $((${release% *} * 100 + ${release#* })) -ge 1209 ]
 }
 
 if [ $fetch = no ]; then

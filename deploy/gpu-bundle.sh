@@ -56,7 +56,7 @@ cat >"$bundle/README.md" <<'R'
 
 On the GPU machine, in this folder (each step is within ten minutes; results also go to `build/gpu-work/results.txt`):
 
-    bash tests/gpu/run.sh build     # uses bin/ where it runs, else builds here: gcc, CMake, ninja and CUDA 12 or later
+    bash tests/gpu/run.sh build     # uses bin/ where it runs, else builds here: gcc, CMake, ninja and CUDA 12.9 or later
     bash tests/gpu/run.sh ops       # kernels against plain C; compute-sanitizer
     bash tests/gpu/run.sh models    # cosines to sentence-transformers
     bash tests/gpu/run.sh speed     # rates and latency
