@@ -319,7 +319,7 @@ static void transactions_are_pooled_and_may_end_on_another_thread(void **state)
 static void more_reads_than_places_are_refused_in_words(void **state)
 {
     struct world *w = *state;
-    enum { PLACES = 1024 };
+    enum { PLACES = 8192 };
     static struct lode_rtxn *open[PLACES + 1];
     struct lode_err err = LODE_ERR_INIT;
     int count = 0;
