@@ -6,16 +6,59 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+serve=no
+[ "${1:-}" = --serve ] && { serve=yes; shift; }
 case "${1:-}" in
 -h | --help)
-    say "usage: deploy/gpu-bundle.sh [FOLDER]    makes the bundle in FOLDER, default build/gpu-bundle"
+    say "usage: deploy/gpu-bundle.sh [--serve] [FOLDER]    makes the bundle in FOLDER, default build/gpu-bundle"
+    say "  --serve  a whole lode with its load generator for the step of that name, and no weights: another bundle, build/gpu-bundle-serve"
     exit 0
     ;;
 -*) die "unknown argument '$1' (try --help)" ;;
 esac
-bundle=${1:-$build/gpu-bundle}
+bundle=${1:-$build/gpu-bundle$([ $serve = no ] || printf -- -serve)}
 limit_mib=64
 here=$root/build-bundle
+
+# carry_libraries PROGRAM...: what they link, but for what every Linux with a driver and CUDA has.
+carry_libraries() {
+    ldd "$@" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
+        grep -vE '/(libc|libm|libdl|librt|libpthread|libcublasLt|libcuda)\.so' | while read -r file; do cp -L "$file" "$bundle/lib/"; done
+}
+
+check_size() {
+    local size
+    size=$(du -sk "$bundle" | cut -f1)
+    [ "$size" -le $((limit_mib * 1024)) ] || die "the bundle has $((size / 1024)) MiB, more than $limit_mib"
+    say "$bundle: $((size / 1024)) MiB"
+}
+
+# A whole lode, its load generator, and a model folder without weights: the run makes random ones.
+bundle_serve() {
+    local here=$root/build-bundle-serve nvcc program
+    bash "$root/deploy/setup.sh" || die "setup.sh failed"
+    need_packages libcmocka-dev
+    nvcc=$(bash "$root/deploy/cuda-toolkit.sh")
+    say "Building lode with the CUDA module"
+    run_logged bundle-cmake "lode could not be configured" cmake -S "$root" -B "$here" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DLODE_CUDA=ON -DLODE_TESTS=ON -DLODE_ONEDNN=OFF "-DLODE_NVCC=$nvcc"
+    run_logged bundle-build "lode could not be built" ninja -C "$here" lode lode_cuda lode_load_embed lode-encode-bench
+    rm -rf "$bundle"
+    mkdir -p "$bundle/bin" "$bundle/lib" "$bundle/tests/bench" "$bundle/tests/gpu" "$bundle/models/all-MiniLM-L6-v2"
+    for program in lode liblode_cuda.so lode-encode-bench tests/unit/gateway/lode_load_embed; do cp "$here/$program" "$bundle/bin/"; done
+    carry_libraries "$bundle/bin/lode" "$bundle/bin/lode_load_embed"
+    strip --strip-debug "$bundle"/bin/*
+    cp "$root/tests/bench/make_random_model.py" "$bundle/tests/bench/"
+    cp "$root/tests/gpu/run.sh" "$bundle/tests/gpu/"
+    (cd "$model_dir" && find . -type f ! -name '*.safetensors' ! -name '*.bin' | tar -cf - -T -) |
+        tar -xf - -C "$bundle/models/all-MiniLM-L6-v2"
+    printf '%s\n' '# lode on a GPU, end to end' '' 'On the GPU machine, in this folder: `bash tests/gpu/run.sh serve`.' >"$bundle/README.md"
+    check_size
+}
+if [ $serve = yes ]; then
+    bundle_serve
+    exit
+fi
 
 need_packages gcc g++ cmake ninja-build python3 python3-pip libcjson-dev libcmocka-dev
 need_model
@@ -66,6 +109,4 @@ On the GPU machine, in this folder (each step is within ten minutes; results als
 
 Or all of them: `bash tests/gpu/run.sh` (some 20 minutes). `tests/gpu/README.md` says what each must show.
 R
-size=$(du -sk "$bundle" | cut -f1)
-[ "$size" -le $((limit_mib * 1024)) ] || die "the bundle has $((size / 1024)) MiB, more than $limit_mib"
-say "$bundle: $((size / 1024)) MiB"
+check_size

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A sentence encoder of a given shape with random weights: for timing, where only the shape counts.
 
-usage: make_random_model.py MODEL OUT [--layers 12] [--hidden 768] [--heads 12] [--inner 3072] [--seed 4] [--f16]
+usage: make_random_model.py MODEL OUT [--layers 12] [--hidden 768] [--heads 12] [--inner 3072] [--seed 4] [--window N] [--f16]
 MODEL is a BERT-style sentence-transformers folder: its tokenizer, pooling and window are taken over. OUT gets a Hugging Face folder (config.json,
 model.safetensors in f32, or in f16 at half the size) that lode, transformers and OpenVINO read. The default shape is bge-base's. Needs: numpy."""
 import argparse
@@ -56,6 +56,7 @@ def main():
     parser.add_argument("out")
     for name, default in (("layers", 12), ("hidden", 768), ("heads", 12), ("inner", 3072), ("seed", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--window", type=int, help="tokens of a text, else MODEL's")
     parser.add_argument("--f16", action="store_true")
     args = parser.parse_args()
     shutil.copytree(args.model, args.out, ignore=shutil.ignore_patterns("*.safetensors", "*.bin", ".*", "README.md", "data_config.json"))
@@ -66,6 +67,8 @@ def main():
     pooling = f"{args.out}/1_Pooling/config.json"
     if os.path.exists(pooling):
         json.dump({**json.load(open(pooling)), "word_embedding_dimension": args.hidden}, open(pooling, "w"), indent=2)
+    if args.window:
+        json.dump({"max_seq_length": args.window}, open(f"{args.out}/sentence_bert_config.json", "w"))
     write_safetensors(f"{args.out}/model.safetensors", tensors(args, config["vocab_size"], config["max_position_embeddings"]), args.seed,
                       np.float16 if args.f16 else np.float32)
 

@@ -14,6 +14,7 @@ usage: tests/gpu/run.sh [STEP...]
   speed   rates of the usual shapes, and one query at a time
   peers   beside sentence-transformers on the same device, f16 and bf16
   search  exact search on the device
+  serve   end to end over HTTP: 1,024 requests in flight, base64 (where the bundle was made with --serve, or lode was built)
   soak    five minutes of mixed load, device memory sampled
   Without a step: all of them.
   MODEL=DIR  the model folder (default: models/all-MiniLM-L6-v2)   WORK=DIR    what is made here (default: build/gpu-work)
@@ -126,7 +127,7 @@ shape() { # NAME LAYERS HIDDEN HEADS INNER -> a model folder with random weights
     [ -f "$folder/.made" ] || {
         rm -rf "$folder"
         "$PYTHON" "$root/tests/bench/make_random_model.py" "$MODEL" "$folder" --layers "$2" --hidden "$3" --heads "$4" \
-            --inner "$5" --f16 && touch "$folder/.made"
+            --inner "$5" --window 512 --f16 && touch "$folder/.made"
     }
     printf '%s' "$folder"
 }
@@ -167,7 +168,7 @@ speed() {
         rate "BERT-large, lengths like SQuAD's (texts.py), $dtype" "$large" --texts "$(texts squad 8192)" --batch 512 \
             --callers 8 --model-only --dtype $dtype
     done
-    # With tokenising; end to end over HTTP needs a whole lode, see tests/bench/load_embed.c.
+    # With tokenising; over HTTP: step serve.
     rate "BERT-base, 512 tokens, from text" "$base" --tokens 512 --count 8192 --batch 512 --callers 8
     rate "BERT-base, 50 tokens, from text, 16 a call" "$base" --tokens 50 --count 32768 --batch 16 --callers 64
     rate "MiniLM, 128 tokens, from text" "$MODEL" --tokens 128 --count 65536 --batch 1024 --callers 8
@@ -197,6 +198,36 @@ search() {
     [ "${PIPESTATUS[0]}" = 0 ] || fault "search"
 }
 
+# What `lode serve` reaches: LABEL TOKENS TEXTS-A-REQUEST
+load() {
+    local reply
+    reply=$("$programs/lode_load_embed" --url "http://127.0.0.1:$port" --path /v1/embeddings --inflight 1024 --tokens "$2" \
+        --texts-per-request "$3" --encoding base64 --warm 5 --seconds 20 2>&1) && say "serve: $1: $(tail -n 3 <<<"$reply" | tr '\n' ' ')" ||
+        fault "serve: $1: $reply"
+}
+
+serve() {
+    local base server port=${PORT:-18080}
+    device serve || return
+    python_has numpy serve || return
+    [ -x "$programs/lode" ] && [ -x "$programs/lode_load_embed" ] ||
+        { say "serve: skipped: $programs holds no lode with lode_load_embed (deploy/gpu-bundle.sh --serve)"; return; }
+    base=$(shape bert-base 12 768 12 3072)
+    rm -rf "$WORK/data"
+    "$programs/lode" serve --data "$WORK/data" --model "$base" --device cuda --embed-cache 0 --port "$port" >"$WORK/serve.log" 2>&1 &
+    server=$!
+    for _ in $(seq 120); do
+        "$PYTHON" -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$port/readyz')" 2>/dev/null && break
+        kill -0 $server 2>/dev/null || { fault "serve: $(tail -n 1 "$WORK/serve.log")"; return; }
+        sleep 1
+    done
+    load "BERT-base, 512 tokens, one text a request" 512 1
+    load "BERT-base, 512 tokens, 16 texts a request" 512 16
+    load "BERT-base, 50 tokens, one text a request" 50 1
+    load "BERT-base, 50 tokens, 16 texts a request" 50 16
+    kill $server && wait $server
+}
+
 soak() {
     local seconds=${SOAK_SECONDS:-300} file load samples=$WORK/memory.txt
     device soak || return
@@ -223,16 +254,16 @@ soak() {
 
 say "# $(date -u +%FT%TZ) $(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1)"
 steps=("$@")
-[ $# = 0 ] && steps=(ops models speed peers search soak)
+[ $# = 0 ] && steps=(ops models speed peers search serve soak)
 if ! ls /dev/nvidia[0-9]* /dev/dxg >/dev/null 2>&1 && [ "${steps[*]}" != build ]; then
     for step in "${steps[@]}"; do say "$step: skipped: this machine has no NVIDIA device"; done
     exit 0
 fi
-build || exit 1
+if [ "${steps[*]}" != serve ] || [ ! -x "$programs/lode" ]; then build || exit 1; fi
 for step in "${steps[@]}"; do
     case $step in
     build) ;;
-    ops | models | speed | peers | search | soak) "$step" ;;
+    ops | models | speed | peers | search | serve | soak) "$step" ;;
     *) usage >&2; exit 2 ;;
     esac
 done
