@@ -75,9 +75,9 @@ build() {
 bench() { "$programs/lode-encode-bench" "$@"; }
 
 # device STEP: false, with the reason told, when there is none.
-device() {
+device() { # STEP [MODEL]
     local words
-    words=$(bench "$MODEL" --device cuda --latency --count 2 --rounds 1 2>&1) && return 0
+    words=$(bench "${2:-$MODEL}" --device cuda --latency --count 2 --rounds 1 2>&1) && return 0
     case $words in
     *"CUDA module"* | *"CUDA device"*) say "$1: skipped: $words" ;;
     *) fault "$1: $words" ;;
@@ -201,18 +201,18 @@ search() {
 # What `lode serve` reaches: LABEL TOKENS TEXTS-A-REQUEST
 load() {
     local reply
-    reply=$("$programs/lode_load_embed" --url "http://127.0.0.1:$port" --path /v1/embeddings --inflight 1024 --tokens "$2" \
-        --texts-per-request "$3" --encoding base64 --warm 5 --seconds 20 2>&1) && say "serve: $1: $(tail -n 3 <<<"$reply" | tr '\n' ' ')" ||
+    reply=$("$programs/lode_load_embed" --url "http://127.0.0.1:$port" --model bert-base --inflight 1024 --tokens "$2" \
+        --texts-per-request "$3" --encoding base64 --warm 5 --seconds 20 2>&1) && say "serve: $1: $(tail -n 4 <<<"$reply" | tr '\n' ' ')" ||
         fault "serve: $1: $reply"
 }
 
 serve() {
     local base server port=${PORT:-18080}
-    device serve || return
     python_has numpy serve || return
     [ -x "$programs/lode" ] && [ -x "$programs/lode_load_embed" ] ||
         { say "serve: skipped: $programs holds no lode with lode_load_embed (deploy/gpu-bundle.sh --serve)"; return; }
     base=$(shape bert-base 12 768 12 3072)
+    device serve "$base" || return
     rm -rf "$WORK/data"
     "$programs/lode" serve --data "$WORK/data" --model "$base" --device cuda --embed-cache 0 --port "$port" >"$WORK/serve.log" 2>&1 &
     server=$!
@@ -255,7 +255,7 @@ soak() {
 say "# $(date -u +%FT%TZ) $(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1)"
 steps=("$@")
 [ $# = 0 ] && steps=(ops models speed peers search serve soak)
-if ! ls /dev/nvidia[0-9]* /dev/dxg >/dev/null 2>&1 && [ "${steps[*]}" != build ]; then
+if ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && [ ! -e /dev/dxg ] && [ "${steps[*]}" != build ]; then
     for step in "${steps[@]}"; do say "$step: skipped: this machine has no NVIDIA device"; done
     exit 0
 fi
