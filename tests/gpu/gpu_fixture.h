@@ -114,4 +114,14 @@ static inline void check_close(const float *got, const float *wanted, size_t cou
     }
 }
 
+/* Set-up of a group: without a device the program is skipped. */
+static inline int device_there(void **state)
+{
+    int count = 0;
+    (void)state;
+    if (cudaGetDeviceCount(&count) == cudaSuccess && count > 0) return 0;
+    printf("skipped: no CUDA device\n");
+    exit(77); /* ctest's skip */
+}
+
 #endif

@@ -314,15 +314,6 @@ static void f16_goes_there_and_back(void **state)
     assert_int_equal(lode_f16_of(1e-9f), 0);
 }
 
-static int device_there(void **state)
-{
-    int count = 0;
-    (void)state;
-    if (cudaGetDeviceCount(&count) == cudaSuccess && count > 0) return 0;
-    printf("skipped: no CUDA device\n");
-    exit(77); /* ctest's skip */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

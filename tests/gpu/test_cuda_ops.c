@@ -376,15 +376,6 @@ static void a_nan_is_never_hidden(void **state)
     }
 }
 
-static int device_there(void **state)
-{
-    int count = 0;
-    (void)state;
-    if (cudaGetDeviceCount(&count) == cudaSuccess && count > 0) return 0;
-    printf("skipped: no CUDA device\n");
-    exit(77); /* ctest's skip */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
